@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import * as v from 'valibot';
+import ipaddr from 'ipaddr.js';
+import { Failure, isErrno, messageOf } from '../host/failure.ts';
+
+/**
+ * Everything about a host that can be set, in one typed place. A value comes
+ * from the environment (`VMSAN_STATE_DIR`), else from /etc/vmsan/config.json
+ * (`{"stateDir": …}`), else from the default here.
+ */
+export interface Settings {
+  /** What survives a reboot: the database and the VMs' disks. */
+  stateDir: string;
+  /** What does not: sockets, pid files. */
+  runDir: string;
+  /** Built kernels, initramfs and root file systems, by the hash of their recipe. */
+  cacheDir: string;
+  /** Guests get 172.16.{slot}.0/30 out of it. */
+  subnetPool: string;
+  /** The /31 between each VM's netns and the host come out of it. */
+  transitPool: string;
+  /** Resolvers the gate asks. Empty: the host's, from /etc/resolv.conf. */
+  dns: string[];
+  accel: 'auto' | 'kvm' | 'tcg';
+}
+
+export const CONFIG_FILE = '/etc/vmsan/config.json';
+
+const path = v.pipe(v.string(), v.regex(/^\/[^\0]*$/, 'must be an absolute path'));
+const pool = v.pipe(
+  v.string(),
+  v.check(isPool, 'must be an IPv4 network such as 172.16.0.0/16, /8 to /24'),
+);
+const resolver = v.pipe(
+  v.string(),
+  v.check((text) => ipaddr.IPv4.isValidFourPartDecimal(text), 'must be an IPv4 address'),
+);
+
+const schema = v.strictObject({
+  stateDir: v.optional(path, '/var/lib/vmsan'),
+  runDir: v.optional(path, '/run/vmsan'),
+  cacheDir: v.optional(path, '/var/cache/vmsan'),
+  subnetPool: v.optional(pool, '172.16.0.0/16'),
+  transitPool: v.optional(pool, '10.200.0.0/16'),
+  dns: v.optional(v.array(resolver), []),
+  accel: v.optional(v.picklist(['auto', 'kvm', 'tcg']), 'auto'),
+});
+
+/** Where each setting is read from in the environment. */
+const VARIABLES = {
+  stateDir: 'VMSAN_STATE_DIR',
+  runDir: 'VMSAN_RUN_DIR',
+  cacheDir: 'VMSAN_CACHE_DIR',
+  subnetPool: 'VMSAN_SUBNET_POOL',
+  transitPool: 'VMSAN_TRANSIT_POOL',
+  dns: 'VMSAN_DNS',
+  accel: 'VMSAN_ACCEL',
+} as const satisfies Record<keyof Settings, string>;
+
+/**
+ * Reads the settings of this host and environment.
+ * @throws Failure `bad_input` that names the variable or the file's key
+ */
+export function loadSettings(env: NodeJS.ProcessEnv = process.env, file = CONFIG_FILE): Settings {
+  const fromFile = readConfigFile(file);
+  const fromEnv: Record<string, unknown> = {};
+  for (const [key, variable] of Object.entries(VARIABLES)) {
+    const text = env[variable];
+    if (text !== undefined && text !== '') fromEnv[key] = key === 'dns' ? text.split(',') : text;
+  }
+  const result = v.safeParse(schema, { ...fromFile, ...fromEnv });
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  const key = String(issue.path?.[0]?.key ?? '');
+  const where = key in fromEnv ? VARIABLES[key as keyof Settings] : `${file}: ${key}`;
+  throw new Failure('bad_input', `${where}: ${issue.message}`);
+}
+
+/** Equal settings have equal fingerprints; the CLI and the daemon compare theirs. */
+export function fingerprint(settings: Settings): string {
+  const ordered = Object.entries(settings).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(ordered)).digest('hex').slice(0, 16);
+}
+
+function readConfigFile(file: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return {};
+    throw new Failure('unavailable', `${file} cannot be read`, { cause: error });
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return value as Record<string, unknown>;
+    }
+    throw new TypeError('not a JSON object');
+  } catch (error) {
+    throw new Failure('bad_input', `${file}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function isPool(text: string): boolean {
+  if (!ipaddr.IPv4.isValidCIDR(text)) return false;
+  const [address, prefix] = ipaddr.IPv4.parseCIDR(text);
+  const network = ipaddr.IPv4.networkAddressFromCIDR(text);
+  return prefix >= 8 && prefix <= 24 && address.toString() === network.toString();
+}
