@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import ipaddr from 'ipaddr.js';
@@ -77,10 +76,14 @@ export function loadSettings(env: NodeJS.ProcessEnv = process.env, file = CONFIG
   throw new Failure('bad_input', `${where}: ${issue.message}`);
 }
 
-/** Equal settings have equal fingerprints; the CLI and the daemon compare theirs. */
-export function fingerprint(settings: Settings): string {
-  const ordered = Object.entries(settings).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return createHash('sha256').update(JSON.stringify(ordered)).digest('hex').slice(0, 16);
+/** The environment in which `loadSettings` gives `settings` again. */
+export function settingsEnv(settings: Settings): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(VARIABLES).map(([key, variable]) => [
+      variable,
+      String(settings[key as keyof Settings]),
+    ]),
+  );
 }
 
 function readConfigFile(file: string): Record<string, unknown> {

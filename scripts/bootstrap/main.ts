@@ -1,0 +1,56 @@
+import { Listr, PRESET_TIMER } from 'listr2';
+import { Failure, messageOf } from '../../src/host/failure.ts';
+import { debianPackages, requireDebian } from './debian.ts';
+import { goToolchain, useGo } from './go.ts';
+import { bundle } from './products.ts';
+import type { Step } from './step.ts';
+
+/**
+ * Step three of scripts/bootstrap.sh: everything but Node and the npm packages.
+ * Says nothing with `--quiet` when nothing is missing.
+ */
+const STEPS: readonly Step[] = [debianPackages, goToolchain, bundle];
+
+async function bootstrap(quiet: boolean): Promise<void> {
+  requireDebian();
+  useGo();
+  const start = performance.now();
+  if (await isComplete()) {
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    if (!quiet) console.log(`bootstrap: nothing is missing (${seconds} s)`);
+    return;
+  }
+  const tasks = STEPS.map((step) => ({
+    title: step.title,
+    task: async (_: unknown, task: { output: string; skip: (why: string) => void }) => {
+      const missing = await step.missing();
+      if (missing === undefined) return;
+      task.output = `missing: ${missing}`;
+      await step.bring({
+        say: (line) => (task.output = line),
+        progress: (line) => {
+          if (process.stdout.isTTY) task.output = line;
+        },
+      });
+    },
+    rendererOptions: { outputBar: 8, persistentOutput: false },
+  }));
+  await new Listr(tasks, {
+    rendererOptions: { timer: PRESET_TIMER, showErrorMessage: false },
+    fallbackRendererOptions: { timer: PRESET_TIMER },
+  }).run();
+}
+
+async function isComplete(): Promise<boolean> {
+  for (const step of STEPS) if ((await step.missing()) !== undefined) return false;
+  return true;
+}
+
+try {
+  await bootstrap(process.argv.includes('--quiet'));
+} catch (error) {
+  const hint = error instanceof Failure && error.hint !== undefined ? `; ${error.hint}` : '';
+  console.error(`bootstrap: ${messageOf(error)}${hint}`);
+  if (!(error instanceof Failure)) console.error(error);
+  process.exitCode = error instanceof Failure && error.code === 'bad_input' ? 2 : 1;
+}

@@ -1,0 +1,121 @@
+import { build, type BuildOptions } from 'esbuild';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { inTree } from '../tree.ts';
+
+/**
+ * The product as a few files that Node starts fast:
+ *
+ *     build/bundle-<id>/{cli,daemon,gate}.js, chunks, build.json   never changed once made
+ *     build/current -> bundle-<id>                                 swapped in one rename
+ *     build/cli.js -> current/cli.js                               and so on
+ *
+ * Node resolves the links of its main module, so a program that runs keeps the
+ * chunks it was built with. The CLI is split: a command's module is loaded only
+ * when asked for. The daemon and the gate are whole: they load nothing late.
+ */
+const BUILD = inTree('build');
+const ENTRIES = { cli: 'src/cli/main.ts', daemon: 'src/daemon/main.ts', gate: 'src/gate/main.ts' };
+const KEPT = 6;
+
+export interface Bundle {
+  /** Of the bundle's content: 12 hex digits. */
+  id: string;
+  milliseconds: number;
+}
+
+/** True when no source is newer than the bundle: the same question as bin/vmsan's. */
+export function bundleIsCurrent(): boolean {
+  const built = statSync(join(BUILD, 'current/build.json'), { throwIfNoEntry: false });
+  if (built === undefined) return false;
+  const sources = readdirSync(inTree('src'), { recursive: true, encoding: 'utf8' });
+  const paths = ['package-lock.json', 'src', ...sources.map((name) => join('src', name))];
+  return paths.every((path) => statSync(inTree(path)).mtimeMs <= built.mtimeMs);
+}
+
+/** Builds the bundle. Any number may do so at the same time. */
+export async function buildBundle(): Promise<Bundle> {
+  // A source that changes from now on makes the bundle stale: see bin/vmsan.
+  const start = new Date();
+  mkdirSync(BUILD, { recursive: true });
+  const temp = mkdtempSync(join(BUILD, '.bundle-'));
+  try {
+    for (const [name, source] of Object.entries(ENTRIES)) await build(options(name, source, temp));
+    // The gate runs as another user.
+    chmodSync(temp, 0o755);
+    const id = hashOf(temp);
+    const home = join(BUILD, `bundle-${id}`);
+    writeFileSync(join(temp, 'build.json'), `${JSON.stringify({ id })}\n`);
+    if (!existsSync(join(home, 'build.json'))) renameSync(temp, home);
+    utimesSync(join(home, 'build.json'), start, start);
+    link(`bundle-${id}`, 'current');
+    for (const name of Object.keys(ENTRIES)) link(`current/${name}.js`, `${name}.js`);
+    prune(id);
+    return { id, milliseconds: Date.now() - start.getTime() };
+  } finally {
+    rmSync(temp, { recursive: true, force: true });
+  }
+}
+
+function options(name: string, source: string, outdir: string): BuildOptions {
+  return {
+    absWorkingDir: inTree('.'),
+    entryPoints: { [name]: source },
+    outdir,
+    bundle: true,
+    splitting: name === 'cli',
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    sourcemap: 'linked',
+    sourcesContent: false,
+    legalComments: 'none',
+    logLevel: 'error',
+    // Native code, found by its place in node_modules.
+    external: ['koffi'],
+    banner: {
+      // For the CommonJS packages in the bundle.
+      js: "import { createRequire as _cr } from 'node:module'; const require = _cr(import.meta.url);",
+    },
+  };
+}
+
+function hashOf(directory: string): string {
+  const hash = createHash('sha256');
+  for (const name of readdirSync(directory).toSorted()) {
+    if (!name.endsWith('.js')) continue;
+    hash.update(`${name}\0`).update(readFileSync(join(directory, name)));
+  }
+  return hash.digest('hex').slice(0, 12);
+}
+
+function link(target: string, name: string): void {
+  const temp = join(BUILD, `.${name}.${process.pid}`);
+  rmSync(temp, { force: true });
+  symlinkSync(target, temp);
+  renameSync(temp, join(BUILD, name));
+}
+
+/** Removes all but the last bundles; a CLI that still runs on an older one has long loaded it. */
+function prune(current: string): void {
+  const bundles = readdirSync(BUILD)
+    .filter((name) => name.startsWith('bundle-') && name !== `bundle-${current}`)
+    .map((name) => ({ name, builtAt: statSync(join(BUILD, name, 'build.json')).mtimeMs }))
+    .toSorted((a, b) => b.builtAt - a.builtAt);
+  for (const { name } of bundles.slice(KEPT)) {
+    rmSync(join(BUILD, name), { recursive: true, force: true });
+  }
+}
+
+if (import.meta.main) {
+  try {
+    const { id, milliseconds } = await buildBundle();
+    console.log(`bundle ${id} built in ${milliseconds} ms`);
+  } catch {
+    // esbuild has said where and what.
+    console.error('vmsan: the sources in src/ cannot be bundled');
+    process.exitCode = 1;
+  }
+}

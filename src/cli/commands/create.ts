@@ -1,0 +1,101 @@
+import { Option, type Command } from 'commander';
+import { withDaemon, type Daemon } from '../../api/client.ts';
+import { loadSettings } from '../../api/settings.ts';
+import {
+  DISK_BYTES,
+  MEMORY_MIB,
+  parseDisk,
+  parseMemory,
+  parseName,
+  parseVcpus,
+  policyOf,
+  VCPUS,
+} from '../../api/values.ts';
+import type { Vm } from '../../gen/vmsan/v1/vmsan_pb.js';
+import { Failure } from '../../host/failure.ts';
+import { DEFAULT_POLICY, formatPolicy, type Policy } from '../../policy/policy.ts';
+import { jsonFlag, LIST_FLAGS, refuse, refusedFlag, valueFlag } from '../args/flags.ts';
+import { progress, type Progress } from '../print/progress.ts';
+import { printable, remark, say, sayJson } from '../print/text.ts';
+import { vmJson } from '../print/vm.ts';
+
+interface Options {
+  name?: string;
+  vcpus: number;
+  memory: number;
+  disk: bigint;
+  networkPolicy: Policy;
+  netns: boolean;
+  json?: true;
+}
+
+const NO_NETNS = new Option('--no-netns', 'refused').helpGroup('Not enforced yet, and so refused:');
+
+export function define(command: Command): Command {
+  command
+    .addOption(valueFlag('--name <name>', 'a lower-case DNS label (default: the id)', parseName))
+    .addOption(valueFlag('--vcpus <n>', 'virtual CPUs', parseVcpus).default(VCPUS.default))
+    .addOption(
+      valueFlag('--memory <size>', 'such as 512m or 2g', parseMemory).default(
+        MEMORY_MIB.default,
+        '512m',
+      ),
+    )
+    .addOption(
+      valueFlag('--disk <size>', 'its own writable disk, sparse', parseDisk).default(
+        DISK_BYTES.default,
+        '10g',
+      ),
+    )
+    .addOption(
+      valueFlag('--network-policy <policy>', 'allow-all or deny-all', policyOf).default(
+        DEFAULT_POLICY,
+        'allow-all',
+      ),
+    )
+    .addOption(jsonFlag('the VM'));
+  for (const flags of LIST_FLAGS) command.addOption(refusedFlag(flags));
+  return command
+    .addOption(NO_NETNS)
+    .addHelpText('after', '\nPrints the id of the VM, which is running by then.')
+    .action(create);
+}
+
+async function create(options: Options): Promise<void> {
+  if (!options.netns) refuse(NO_NETNS);
+  const steps = await progress();
+  const vm = await withDaemon(loadSettings(), (daemon) => creation(daemon, options, steps)).finally(
+    () => steps.done(),
+  );
+  if (options.json) sayJson(vmJson(vm));
+  else say(vm.id);
+}
+
+async function creation(daemon: Daemon, options: Options, steps: Progress): Promise<Vm> {
+  const events = daemon.vmsan.createVm({
+    name: options.name ?? '',
+    vcpus: options.vcpus,
+    memoryMib: options.memory,
+    diskBytes: options.disk,
+    policy: formatPolicy(options.networkPolicy),
+  });
+  let vm: Vm | undefined;
+  for await (const { event } of events) {
+    switch (event.case) {
+      case 'step':
+        steps.show(printable(event.value));
+        break;
+      case 'notice':
+        steps.clear();
+        remark(printable(event.value));
+        break;
+      case 'vm':
+        vm = event.value;
+        break;
+      case undefined:
+        break;
+    }
+  }
+  if (vm === undefined) throw new Failure('internal', 'the daemon created no VM and gave no error');
+  return vm;
+}

@@ -1,0 +1,114 @@
+import type { Command } from 'commander';
+import { daemonClient, withDaemon } from '../../api/client.ts';
+import { toFailure } from '../../api/errors.ts';
+import { loadSettings, type Settings } from '../../api/settings.ts';
+import { stopDaemon } from '../../api/stop.ts';
+import type { GetDaemonResponse } from '../../gen/vmsan/v1/vmsan_pb.js';
+import { jsonFlag } from '../args/flags.ts';
+import { table } from '../print/table.ts';
+import { say, sayJson } from '../print/text.ts';
+import { emptyCommand } from '../verb.ts';
+
+interface Json {
+  json?: true;
+}
+
+export function define(command: Command): Command {
+  const start = emptyCommand('start')
+    .description('Start the daemon, if it does not run yet.')
+    .addOption(jsonFlag('the daemon'))
+    .action(startIt);
+  const stop = emptyCommand('stop')
+    .description('End the daemon. VMs go on running, under their policy.')
+    .option('--purge', 'remove every VM, and all that vmsan changed on this host, first')
+    .addOption(jsonFlag('what was done'))
+    .action(stopIt);
+  const status = emptyCommand('status')
+    .description('Show the daemon, without starting it. Exit code 3 when none runs.')
+    .addOption(jsonFlag('the daemon'))
+    .action(showIt);
+  return command.usage('start|stop|status').addCommand(start).addCommand(stop).addCommand(status);
+}
+
+async function startIt(options: Json): Promise<void> {
+  const settings = loadSettings();
+  const before = await running(settings);
+  const now = await withDaemon(settings, ({ vmsan }) => vmsan.getDaemon({}, { timeoutMs: 30_000 }));
+  if (options.json) sayJson(daemonJson(now));
+  else if (before?.pid === now.pid) say(`vmsand runs already (pid ${now.pid})`);
+  else say(`vmsand runs (pid ${now.pid})`);
+}
+
+async function stopIt(options: Json & { purge?: true }): Promise<void> {
+  const settings = loadSettings();
+  const purge = options.purge ?? false;
+  const before = await running(settings);
+  if (before === undefined && !purge) {
+    if (options.json) sayJson({ stopped: false, removedVms: 0 });
+    else say('vmsand does not run');
+    return;
+  }
+  const removedVms = await stopDaemon(settings, { purge });
+  if (options.json) sayJson({ stopped: true, removedVms });
+  else if (!purge) {
+    say('vmsand has ended');
+    const left = before?.runningVms ?? 0;
+    if (left > 0) say(`${vms(left)} on running, under the policy last set`);
+  } else {
+    say(`removed ${removedVms} ${removedVms === 1 ? 'VM' : 'VMs'}, and with them their disks,`);
+    say('  network namespaces, links and firewall tables; the daemon has ended');
+    say(`kept: images in ${settings.cacheDir}`);
+  }
+}
+
+async function showIt(options: Json): Promise<void> {
+  const now = await running(loadSettings());
+  if (now === undefined) {
+    process.exitCode = 3;
+    if (options.json) sayJson({ running: false });
+    else say('vmsand does not run');
+    return;
+  }
+  if (options.json) sayJson(daemonJson(now));
+  else {
+    say(
+      table([
+        ['pid', String(now.pid)],
+        ['gate pid', String(now.gatePid)],
+        ['build', now.build],
+        ['running VMs', String(now.runningVms)],
+        ['started', new Date(Number(now.startedAtMs)).toISOString()],
+        ['state dir', now.stateDir],
+        ['run dir', now.runDir],
+      ]),
+    );
+  }
+}
+
+/** The daemon that runs now; never starts one. */
+async function running(settings: Settings): Promise<GetDaemonResponse | undefined> {
+  try {
+    return await daemonClient(settings, 'fail').vmsan.getDaemon({}, { timeoutMs: 10_000 });
+  } catch (error) {
+    const failure = toFailure(error);
+    if (failure.code === 'not_found') return undefined;
+    throw failure;
+  }
+}
+
+function daemonJson(now: GetDaemonResponse): Record<string, unknown> {
+  return {
+    running: true,
+    pid: now.pid,
+    gatePid: now.gatePid,
+    build: now.build,
+    runningVms: now.runningVms,
+    startedAt: new Date(Number(now.startedAtMs)).toISOString(),
+    stateDir: now.stateDir,
+    runDir: now.runDir,
+  };
+}
+
+function vms(count: number): string {
+  return count === 1 ? '1 VM goes' : `${count} VMs go`;
+}

@@ -1,0 +1,75 @@
+import type { Command } from 'commander';
+import { withDaemon } from '../../api/client.ts';
+import { loadSettings } from '../../api/settings.ts';
+import { Failure } from '../../host/failure.ts';
+import { jsonFlag, valueFlag } from '../args/flags.ts';
+import { collected, runInGuest, streamed, type GuestCommand } from '../exec/session.ts';
+import { sayJson } from '../print/text.ts';
+
+interface Options {
+  interactive?: true;
+  tty?: true;
+  user?: string;
+  workdir?: string;
+  env?: string[];
+  json?: true;
+}
+
+export function define(command: Command): Command {
+  return command
+    .usage('[options] <vm> [--] <command> [arguments...]')
+    .argument('<vm>', 'an id, a name or a unique prefix')
+    .argument('<command...>', 'the program and its arguments; no shell reads them')
+    .passThroughOptions()
+    .option('-i, --interactive', 'pass stdin on until it ends')
+    .option('-t, --tty', 'refused: there is no terminal in the guest yet')
+    .option('-u, --user <user>', 'a name or uid, with ":group" if needed (default: root)')
+    .addOption(valueFlag('-w, --workdir <path>', "default: the user's home", absolute))
+    .addOption(valueFlag('-e, --env <KEY=VALUE>', 'may repeat; KEY alone passes ours on', variable))
+    .addOption(jsonFlag('{"exitCode", "signal", "stdout", "stderr"} at the end'))
+    .addHelpText(
+      'after',
+      `
+Options after the VM's name belong to the command. The exit code is the command's (128 + signal
+when a signal ended it); 125 when vmsan failed, 126 when the command cannot be executed, 127 when
+it is not there.`,
+    )
+    .action(exec);
+}
+
+async function exec(vm: string, words: string[], options: Options): Promise<void> {
+  if (options.tty) {
+    throw new Failure('bad_input', '--tty: there is no terminal in the guest yet', {
+      hint: 'use -i alone; most programs only need that',
+    });
+  }
+  // `exec vm -- ls` and `exec -- vm ls` are both written.
+  const argv = words[0] === '--' ? words.slice(1) : words;
+  if (argv.length === 0) throw new Failure('bad_input', 'no command to run was given');
+  const command: GuestCommand = {
+    argv,
+    env: options.env ?? [],
+    cwd: options.workdir ?? '',
+    user: options.user ?? '',
+    stdin: options.interactive ?? false,
+  };
+  const output = options.json ? collected() : streamed();
+  const end = await withDaemon(loadSettings(), (daemon) =>
+    runInGuest(daemon.agent(vm), command, output),
+  );
+  process.exitCode = end.exitCode;
+  if (options.json) sayJson({ ...end, ...output.text() });
+}
+
+function absolute(text: string): string {
+  if (text.startsWith('/')) return text;
+  throw new Failure('bad_input', `"${text}" is not an absolute path`);
+}
+
+function variable(text: string, before: string[] = []): string[] {
+  const [key = '', ...rest] = text.split('=');
+  if (key === '') throw new Failure('bad_input', `"${text}" is not KEY=VALUE`);
+  if (rest.length > 0) return [...before, text];
+  const ours = process.env[key];
+  return ours === undefined ? before : [...before, `${key}=${ours}`];
+}

@@ -1,0 +1,77 @@
+import '../api/light-headers.ts';
+import { CommanderError, type Command } from 'commander';
+import { Failure } from '../host/failure.ts';
+import { buildId, version } from '../api/build.ts';
+import { exitCodeOf, toFailure } from '../api/errors.ts';
+import { printFailure } from './print/failure.ts';
+import { emptyCommand, VERBS, type Verb } from './verb.ts';
+
+/**
+ * The whole program: reads `argv` (without node and script), does what it says,
+ * and sets the process's exit code. Never throws.
+ */
+export async function runCli(argv: readonly string[]): Promise<void> {
+  dieQuietlyOfClosedPipes();
+  const verb = verbOf(argv);
+  try {
+    const program = await programFor(verb);
+    if (argv.length === 0) program.outputHelp();
+    else await program.parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return;
+    const failure = error instanceof CommanderError ? usageFailure(error) : toFailure(error);
+    printFailure(failure, { json: asksForJson(argv, verb) });
+    // A guest's own exit codes pass through `exec`, so ours are Docker's one there.
+    process.exitCode = verb?.name === 'exec' ? 125 : exitCodeOf(failure);
+  }
+}
+
+async function programFor(asked: Verb | undefined): Promise<Command> {
+  const program = emptyCommand('vmsan')
+    .description('Real microVMs on this host, whose network does exactly what you said.')
+    .usage('<command> [options]')
+    .version(`vmsan ${version()} (${buildId()})`, '-v, --version', 'show the version')
+    .helpCommand('help [command]', 'show the help of a command')
+    .enablePositionalOptions()
+    .addHelpText('after', '\n<vm> is an id, a name, or a unique prefix of either.');
+  for (const verb of VERBS) {
+    const empty = emptyCommand(verb.name).summary(verb.summary).description(sentence(verb.summary));
+    if (verb.alias !== undefined) empty.alias(verb.alias);
+    program.addCommand(verb === asked ? (await verb.load()).define(empty) : empty);
+  }
+  return program;
+}
+
+function verbOf(argv: readonly string[]): Verb | undefined {
+  const words = argv.filter((word) => !word.startsWith('-'));
+  const name = words[0] === 'help' ? words[1] : words[0];
+  return VERBS.find((verb) => verb.name === name || verb.alias === name);
+}
+
+/** Commander's "error: …\n(Did you mean …?)" as a failure of ours. */
+function usageFailure(error: CommanderError): Failure {
+  const [headline = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
+  const hint = suggestion?.replace(/^\(Did you mean (.*)\?\)$/, 'did you mean $1?');
+  return new Failure('bad_input', headline, { hint: hint ?? 'vmsan --help' });
+}
+
+/** Whether `--json` stands among our own words: in `exec`, before the guest's command. */
+function asksForJson(argv: readonly string[], verb: Verb | undefined): boolean {
+  if (verb?.name !== 'exec') return argv.includes('--json');
+  const words = argv.slice(argv.indexOf('exec') + 1);
+  const guests = words.findIndex((word) => !word.startsWith('-'));
+  return words.slice(0, guests === -1 ? undefined : guests).includes('--json');
+}
+
+/** `vmsan list | head -1`: end as a C program does, by code 128 + SIGPIPE. */
+function dieQuietlyOfClosedPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      process.exit(error.code === 'EPIPE' ? 141 : 1);
+    });
+  }
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}

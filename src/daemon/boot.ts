@@ -1,0 +1,92 @@
+import { randomBytes } from 'node:crypto';
+import { Failure, messageOf } from '../host/failure.ts';
+import { connectAgent, type GuestAgent } from '../guest/agent.ts';
+import { kernelCommandLine } from '../guest/kernel-command-line.ts';
+import type { Images } from '../image/images.ts';
+import { vmUid } from '../net/plan.ts';
+import type { VmRecord } from '../store/store.ts';
+import { qemu } from '../vmm/qemu/qemu.ts';
+import type { Machine } from '../vmm/vmm.ts';
+import { directoriesOf, diskOf, networkOf, type Context, type LiveVm } from './context.ts';
+
+/**
+ * Longer than any boot that ends well, on a host that is busy with twenty.
+ * A guest that is past it hangs; the next try does not (the timer calibration
+ * of an emulated CPU is a gamble that the kernel command line mostly removes).
+ */
+const BOOT_DEADLINE_MS = 60_000;
+const TRIES = 2;
+const MTU = 1500;
+const ENTROPY_BYTES = 64;
+
+/**
+ * Starts a VM's monitor and waits for its agent to take its identity.
+ * @throws Failure with the end of the guest's console; then no monitor runs
+ */
+export async function bootGuest(
+  context: Context,
+  vm: VmRecord,
+  images: Images,
+  tapFd: number,
+): Promise<LiveVm> {
+  for (let attempt = 1; ; attempt += 1) {
+    const machine = await qemu.start({
+      id: vm.id,
+      uid: vmUid(vm.slot),
+      vcpus: vm.vcpus,
+      memoryMib: vm.memoryMib,
+      accelerator: vm.accelerator,
+      ...images,
+      kernelCommandLine: kernelCommandLine({ accelerator: vm.accelerator }),
+      disk: diskOf(context, vm.id),
+      network: { tapFd, mac: networkOf(context, vm).guestMac },
+      runDir: directoriesOf(context, vm.id).run,
+    });
+    try {
+      const agent = await meetAgent(machine);
+      await configure(context, vm, agent);
+      return { machine, agent };
+    } catch (error) {
+      const console = await machine.consoleTail().catch(messageOf);
+      await machine.kill();
+      if (attempt === TRIES) throw bootFailure(error, console);
+      context.log.warn(
+        { vm: vm.id, error: messageOf(error), console },
+        'boot failed, trying again',
+      );
+    }
+  }
+}
+
+/** Connects to the agent of a machine. @throws Failure when the machine ends first */
+export async function meetAgent(
+  machine: Machine,
+  deadlineMs = BOOT_DEADLINE_MS,
+): Promise<GuestAgent> {
+  const ended = machine.ended.then(() => {
+    throw new Failure('unavailable', 'the machine ended while it booted');
+  });
+  return Promise.race([connectAgent(machine.agentSocket, { deadlineMs }), ended]);
+}
+
+async function configure(context: Context, vm: VmRecord, agent: GuestAgent): Promise<void> {
+  const network = networkOf(context, vm);
+  await agent.client.configure({
+    hostname: vm.name,
+    network: {
+      address: network.guestIp,
+      gateway: network.gatewayIp,
+      nameservers: [network.gatewayIp],
+      mtu: MTU,
+    },
+    timeUnixNano: BigInt(Date.now()) * 1_000_000n,
+    entropy: randomBytes(ENTROPY_BYTES),
+  });
+}
+
+function bootFailure(error: unknown, console: string): Failure {
+  const end = console.trimEnd().split('\n').slice(-8).join('\n');
+  return new Failure('internal', 'the guest did not boot', {
+    cause: new Error(`${messageOf(error)}; its console ends with:\n${end}`),
+  });
+}

@@ -1,0 +1,47 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Settings } from '../api/settings.ts';
+import type { GuestAgent } from '../guest/agent.ts';
+import type { Images } from '../image/images.ts';
+import type { KeyedMutex } from '../host/mutex.ts';
+import { planVm, type HostNetwork, type VmNetwork } from '../net/plan.ts';
+import type { Store, VmRecord } from '../store/store.ts';
+import type { Machine } from '../vmm/vmm.ts';
+import type { SharedNetwork } from './shared-network.ts';
+
+/** A VM that runs: its monitor and the connection to its agent. */
+export interface LiveVm {
+  machine: Machine;
+  agent: GuestAgent;
+}
+
+/** What every operation of the daemon works on. */
+export interface Context {
+  settings: Settings;
+  log: Logger;
+  store: Store;
+  host: HostNetwork;
+  sharedNetwork: SharedNetwork;
+  /** Where the kernel, the initramfs and the base are. @throws Failure when they are not built */
+  images(): Promise<Images>;
+  /** By id. */
+  live: Map<string, LiveVm>;
+  /** One operation at a time on each VM, by id. */
+  turns: KeyedMutex;
+}
+
+export function networkOf(context: Context, vm: Pick<VmRecord, 'id' | 'slot'>): VmNetwork {
+  return planVm(context.host.pools, vm.slot, vm.id);
+}
+
+/** Where a VM's files are: its disk, and its sockets. Each directory is its QEMU's alone. */
+export function directoriesOf(context: Context, id: string): { state: string; run: string } {
+  return {
+    state: join(context.settings.stateDir, 'vms', id),
+    run: join(context.settings.runDir, 'vms', id),
+  };
+}
+
+export function diskOf(context: Context, id: string): string {
+  return join(directoriesOf(context, id).state, 'disk.raw');
+}

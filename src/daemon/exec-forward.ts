@@ -1,0 +1,55 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { VM_HEADER } from '../api/handshake.ts';
+import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
+import { Failure } from '../host/failure.ts';
+import type { Context, LiveVm } from './context.ts';
+import { findVm } from './find.ts';
+
+/** The only call of the agent's that users make; its path on both sockets. */
+export const EXEC_PATH = `/${AgentService.typeName}/Exec`;
+
+/** Headers that belong to one connection, or are for us alone. */
+const NOT_FORWARDED = new Set([':authority', ':scheme', 'host', VM_HEADER]);
+
+/**
+ * The VM that an Exec call names in its header.
+ * @throws Failure when there is none, or it does not run
+ */
+export function execTarget(context: Context, headers: Headers): LiveVm {
+  const vm = findVm(context.store, decodeURIComponent(headers.get(VM_HEADER) ?? ''));
+  const live = context.live.get(vm.id);
+  if (live !== undefined) return live;
+  throw new Failure('conflict', `${vm.name} is ${vm.state}, so nothing can run in it`);
+}
+
+/**
+ * Forwards one Exec stream to the agent, unopened, with back-pressure both
+ * ways. The Connect protocol keeps its end-of-stream message in the body, so
+ * there are no trailers to forward.
+ */
+export function forwardExec(
+  live: LiveVm,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+): void {
+  const kept = Object.entries(headers).filter(([name]) => !NOT_FORWARDED.has(name));
+  const upstream = live.agent.session.request({
+    ...Object.fromEntries(kept),
+    ':authority': 'agent',
+  });
+  upstream.on('response', (answer) => {
+    // A copy: Node marks what it received with symbols that it refuses to send.
+    if (!stream.destroyed) stream.respond(Object.fromEntries(Object.entries(answer)));
+  });
+  stream.pipe(upstream);
+  upstream.pipe(stream);
+  const end = () => {
+    for (const side of [upstream, stream]) {
+      if (!side.closed) side.close(constants.NGHTTP2_CANCEL);
+    }
+  };
+  for (const side of [upstream, stream]) {
+    side.on('error', end);
+    side.on('aborted', end);
+  }
+}

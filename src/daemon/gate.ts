@@ -1,0 +1,165 @@
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import { createClient, type Client } from '@connectrpc/connect';
+import { createConnectTransport } from '@connectrpc/connect-node';
+import ipaddr from 'ipaddr.js';
+import { buildId, gateProgram } from '../api/build.ts';
+import { GateService } from '../gen/vmsan/v1/gate_pb.js';
+import { spawnDetached } from '../host/detached.ts';
+import { bindUdp, closeFd, listenTcp, listenUnix } from '../host/ffi.ts';
+import { Failure, messageOf } from '../host/failure.ts';
+import { identify, isAlive, killProcess, type ProcessIdentity } from '../host/process.ts';
+import type { Upstream } from '../net/host-ruleset.ts';
+import type { HostNetwork } from '../net/plan.ts';
+
+const START_DEADLINE_MS = 15_000;
+const CALL_DEADLINE_MS = 2_000;
+
+/** A guest as the gate knows it. */
+export interface GuestView {
+  guestIp: string;
+  vmId: string;
+  policy: string;
+}
+
+/**
+ * vmsan-gate, as its keeper sees it. It is a process of its own uid that
+ * outlives vmsand: `start` takes up the one that runs, or starts one.
+ */
+export class Gate {
+  readonly process: ProcessIdentity;
+  readonly #client: Client<typeof GateService>;
+
+  private constructor(process: ProcessIdentity, client: Client<typeof GateService>) {
+    this.process = process;
+    this.#client = client;
+  }
+
+  static async start(host: HostNetwork, runDir: string): Promise<Gate> {
+    return (await Gate.adopt(runDir)) ?? (await Gate.launch(host, runDir));
+  }
+
+  /** The gate that runs already, when it is of this build; one of another build is ended. */
+  static async adopt(runDir: string): Promise<Gate | null> {
+    const client = clientOf(runDir);
+    try {
+      const { pid, build } = await client.getGate({}, { timeoutMs: CALL_DEADLINE_MS });
+      const process = identify(pid);
+      if (process === null) return null;
+      const gate = new Gate(process, client);
+      if (build === buildId()) return gate;
+      await gate.stop();
+    } catch {
+      // Nobody answers: there is none.
+    }
+    return null;
+  }
+
+  static async launch(host: HostNetwork, runDir: string): Promise<Gate> {
+    const octets = ipaddr.IPv4.parse(host.gateIp).octets;
+    const path = socketOf(runDir);
+    rmSync(path, { force: true });
+    const sockets = [
+      bindUdp(octets, host.dnsPort),
+      listenTcp(octets, host.dnsPort),
+      listenUnix(path),
+    ];
+    const logFile = join(runDir, 'gate.log');
+    const log = openSync(logFile, 'a', 0o600);
+    try {
+      const child = spawnDetached(gateArgv(host.gateUid), {
+        log,
+        inherit: [...sockets, 'pipe'],
+        env: { VMSAN_BUILD: buildId() },
+      });
+      await readyLine(child.stdio.at(6) as Socket, logFile);
+      const process = child.pid === undefined ? null : identify(child.pid);
+      if (process === null)
+        throw new Failure('internal', `vmsan-gate ended at once: ${tail(logFile)}`);
+      return new Gate(process, clientOf(runDir));
+    } finally {
+      for (const fd of sockets) closeFd(fd);
+      closeSync(log);
+    }
+  }
+
+  isAlive(): boolean {
+    return isAlive(this.process);
+  }
+
+  /** Replaces all the gate knows. @throws when the gate does not answer */
+  async setSnapshot(guests: readonly GuestView[], upstreams: readonly Upstream[]): Promise<void> {
+    await this.#client.setSnapshot(
+      {
+        guests: [...guests],
+        upstreams: upstreams.map(({ address, port }) => `${address}:${port}`),
+      },
+      { timeoutMs: CALL_DEADLINE_MS },
+    );
+  }
+
+  /** Ends it. What it holds is only memory, so nothing is lost by ending it at once. */
+  async stop(): Promise<void> {
+    killProcess(this.process);
+  }
+}
+
+/** No capability, no way to gain one, nobody's uid. */
+function gateArgv(uid: number): string[] {
+  return [
+    'setpriv',
+    `--reuid=${uid}`,
+    `--regid=${uid}`,
+    '--clear-groups',
+    '--no-new-privs',
+    '--inh-caps=-all',
+    '--bounding-set=-all',
+    '--',
+    process.execPath,
+    gateProgram().pathname,
+  ];
+}
+
+function readyLine(pipe: Socket, logFile: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string) => {
+      pipe.destroy();
+      reject(new Failure('unavailable', `vmsan-gate ${why}: ${tail(logFile)}`));
+    };
+    const timer = setTimeout(
+      () => fail(`was not ready in ${START_DEADLINE_MS} ms`),
+      START_DEADLINE_MS,
+    );
+    pipe.once('data', () => {
+      clearTimeout(timer);
+      pipe.destroy();
+      resolve();
+    });
+    pipe.once('end', () => {
+      clearTimeout(timer);
+      fail('ended before it was ready');
+    });
+  });
+}
+
+function tail(logFile: string): string {
+  try {
+    return readFileSync(logFile, 'utf8').trim().slice(-500) || 'it said nothing';
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+function socketOf(runDir: string): string {
+  return join(runDir, 'gate.sock');
+}
+
+function clientOf(runDir: string): Client<typeof GateService> {
+  const transport = createConnectTransport({
+    httpVersion: '1.1',
+    baseUrl: 'http://gate',
+    nodeOptions: { socketPath: socketOf(runDir) },
+  });
+  return createClient(GateService, transport);
+}

@@ -1,0 +1,124 @@
+import { closeSync, mkdirSync, chmodSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { buildId } from '../api/build.ts';
+import { toFailure } from '../api/errors.ts';
+import { identityOf } from '../api/handshake.ts';
+import { loadSettings, type Settings } from '../api/settings.ts';
+import { socketPath } from '../api/socket.ts';
+import { Failure, isErrno } from '../host/failure.ts';
+import { KeyedMutex } from '../host/mutex.ts';
+import { locateImages } from '../image/images.ts';
+import { planHost } from '../net/plan.ts';
+import { Store } from '../store/store.ts';
+import type { Context } from './context.ts';
+import { becomeOnlyDaemon, forgetLock } from './lock.ts';
+import { reconcile } from './reconcile.ts';
+import { removeVm } from './remove.ts';
+import { serve } from './server.ts';
+import { SharedNetwork } from './shared-network.ts';
+import { upstreamsOf } from './upstreams.ts';
+
+/** The descriptor on which whoever starts vmsand hears one line: `ready`, or `error {…}`. */
+const READY_FD = 3;
+
+async function main(): Promise<void> {
+  process.umask(0o077);
+  const settings = loadSettings();
+  if (process.geteuid?.() !== 0) throw new Failure('unavailable', 'vmsand must run as root');
+  for (const directory of [settings.stateDir, settings.runDir]) makeOpenDirectory(directory);
+  becomeOnlyDaemon(settings.runDir);
+  const context = openContext(settings);
+  await reconcile(context);
+  const startedAtMs = Date.now();
+  const stop = async (purge: boolean): Promise<number> => {
+    const removed = purge ? await removeAll(context) : 0;
+    server.close();
+    // The answer to this very call goes out first.
+    setImmediate(() => setTimeout(() => leave(context, purge), 50));
+    return removed;
+  };
+  const server = await serve(
+    context,
+    { build: buildId(), startedAtMs, stop },
+    identityOf(settings),
+    socketPath(settings),
+  );
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => leave(context, false));
+  }
+  // The terminal that started us may close.
+  process.on('SIGHUP', () => {});
+  context.log.info({ pid: process.pid, build: buildId() }, 'ready');
+  report('ready');
+}
+
+function openContext(settings: Settings): Context {
+  const store = new Store(settings.stateDir);
+  const host = planHost(settings);
+  for (const directory of [settings.stateDir, settings.runDir]) {
+    makeOpenDirectory(join(directory, 'vms'));
+  }
+  return {
+    settings,
+    log: pino({ base: null }, pino.destination(2)),
+    store,
+    host,
+    images: () => locateImages(),
+    sharedNetwork: new SharedNetwork({
+      host,
+      runDir: settings.runDir,
+      lent: {
+        list: () => store.lentSysctls(),
+        add: ({ path, before }) => store.addLentSysctl(path, before),
+        clear: () => store.clearLentSysctls(),
+      },
+      upstreams: () => upstreamsOf(settings.dns),
+    }),
+    live: new Map(),
+    turns: new KeyedMutex(),
+  };
+}
+
+/** What others may pass through but not list: each VM's uid goes to its own directory. */
+function makeOpenDirectory(path: string): void {
+  mkdirSync(path, { recursive: true });
+  chmodSync(path, 0o711);
+}
+
+async function removeAll(context: Context): Promise<number> {
+  const vms = context.store.vms();
+  await Promise.all(vms.map(({ id }) => removeVm(context, id, { force: true })));
+  return vms.length;
+}
+
+/** VMs, the gate and the kernel's rules stay as they are: the next daemon takes them up. */
+function leave(context: Context, purge: boolean): void {
+  context.store.close();
+  rmSync(socketPath(context.settings), { force: true });
+  if (purge) {
+    rmSync(context.settings.runDir, { recursive: true, force: true });
+    rmSync(context.settings.stateDir, { recursive: true, force: true });
+    forgetLock();
+  }
+  process.exit(0);
+}
+
+/** Tells whoever started us, when there is someone (a systemd unit has no descriptor 3). */
+function report(line: string): void {
+  try {
+    writeSync(READY_FD, `${line}\n`);
+    closeSync(READY_FD);
+  } catch (error) {
+    if (!isErrno(error, 'EBADF', 'EPIPE')) throw error;
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  const { code, message, hint } = toFailure(error);
+  report(`error ${JSON.stringify({ code, message, hint })}`);
+  console.error(error);
+  process.exit(1);
+}

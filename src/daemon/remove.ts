@@ -1,0 +1,43 @@
+import { rmSync } from 'node:fs';
+import { Failure } from '../host/failure.ts';
+import type { VmRecord } from '../store/store.ts';
+import { directoriesOf, type Context } from './context.ts';
+import { findVm } from './find.ts';
+import { releaseSteps } from './life.ts';
+import { runTeardown } from './steps.ts';
+
+/**
+ * Removes a VM and all that it had.
+ * @throws Failure `conflict` when it runs and `force` is not said; nothing was changed then
+ */
+export async function removeVm(
+  context: Context,
+  reference: string,
+  { force }: { force: boolean },
+): Promise<VmRecord> {
+  const { id } = findVm(context.store, reference);
+  return context.turns.run(id, async () => {
+    // Looked up again: another removal may have come first.
+    const vm = findVm(context.store, id);
+    if (vm.state === 'running' && !force) {
+      throw new Failure('conflict', `${vm.name} is running`, {
+        hint: `vmsan rm --force ${vm.name}`,
+      });
+    }
+    await removeRecorded(context, vm);
+    return vm;
+  });
+}
+
+/** Removes a VM by its record, which goes last: as long as something is left, it tells of it. */
+export async function removeRecorded(context: Context, vm: VmRecord): Promise<void> {
+  context.store.updateVm({ ...vm, state: 'removing' });
+  await runTeardown(`remove ${vm.name}`, [
+    ...releaseSteps(context, vm),
+    {
+      name: 'remove its disk',
+      do: () => rmSync(directoriesOf(context, vm.id).state, { recursive: true, force: true }),
+    },
+  ]);
+  context.store.removeVm(vm.id);
+}

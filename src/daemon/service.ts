@@ -1,0 +1,127 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { ServiceImpl } from '@connectrpc/connect';
+import {
+  VmState,
+  type CreateVmRequest,
+  type CreateVmResponseSchema,
+  type NetworkSchema,
+  type VmSchema,
+  type VmsanService,
+} from '../gen/vmsan/v1/vmsan_pb.js';
+import { formatPolicy } from '../policy/policy.ts';
+import type { VmRecord } from '../store/store.ts';
+import { networkOf, type Context } from './context.ts';
+import { createVm } from './create.ts';
+import { examine } from './doctor.ts';
+import { findVm } from './find.ts';
+import { setNetwork } from './network.ts';
+import { Queue } from './queue.ts';
+import { removeVm } from './remove.ts';
+
+/** What the service needs of the process it runs in. */
+export interface DaemonProcess {
+  build: string;
+  startedAtMs: number;
+  /** Ends the daemon once the answer is out. With `purge` every VM goes first; gives their number. */
+  stop(purge: boolean): Promise<number>;
+}
+
+/** The operations as VmsanService. What they throw becomes a Connect error in an interceptor. */
+export function vmsanService(
+  context: Context,
+  daemon: DaemonProcess,
+): ServiceImpl<typeof VmsanService> {
+  return {
+    createVm: (request) => creation(context, request),
+
+    listVms() {
+      return { vms: context.store.vms().map((vm) => describe(context, vm)) };
+    },
+
+    getVm(request) {
+      return { vm: describe(context, findVm(context.store, request.vm)) };
+    },
+
+    async removeVm(request) {
+      const { id, name } = await removeVm(context, request.vm, { force: request.force });
+      return { id, name };
+    },
+
+    async setNetwork(request) {
+      const { before, after, effectiveMs } = await setNetwork(context, request.vm, request.policy);
+      return {
+        id: after.id,
+        name: after.name,
+        before: describeNetwork(before),
+        after: describeNetwork(after),
+        effectiveMs,
+      };
+    },
+
+    async doctor() {
+      return { checks: await examine(context) };
+    },
+
+    getDaemon() {
+      return {
+        pid: process.pid,
+        build: daemon.build,
+        stateDir: context.settings.stateDir,
+        runDir: context.settings.runDir,
+        startedAtMs: BigInt(daemon.startedAtMs),
+        runningVms: context.live.size,
+        gatePid: context.sharedNetwork.gatePid,
+      };
+    },
+
+    async stopDaemon(request) {
+      return { removedVms: await daemon.stop(request.purge) };
+    },
+  };
+}
+
+type CreateEvent = MessageInitShape<typeof CreateVmResponseSchema>;
+
+/** A creation as the stream of its events. A client that goes away does not stop it. */
+async function* creation(context: Context, request: CreateVmRequest): AsyncGenerator<CreateEvent> {
+  const events = new Queue<CreateEvent>();
+  const created = createVm(context, request, {
+    step: (value) => events.push({ event: { case: 'step', value } }),
+    notice: (value) => events.push({ event: { case: 'notice', value } }),
+  }).finally(() => events.end());
+  // Thrown where it is awaited, below.
+  created.catch(() => {});
+  yield* events;
+  yield { event: { case: 'vm', value: describe(context, await created) } };
+}
+
+const STATES = {
+  creating: VmState.CREATING,
+  running: VmState.RUNNING,
+  stopped: VmState.STOPPED,
+  removing: VmState.REMOVING,
+} as const satisfies Record<VmRecord['state'], VmState>;
+
+function describe(context: Context, vm: VmRecord): MessageInitShape<typeof VmSchema> {
+  const network = networkOf(context, vm);
+  return {
+    id: vm.id,
+    name: vm.name,
+    state: STATES[vm.state],
+    slot: vm.slot,
+    guestIp: network.guestIp,
+    gatewayIp: network.gatewayIp,
+    network: describeNetwork(vm),
+    vcpus: vm.vcpus,
+    memoryMib: vm.memoryMib,
+    diskBytes: BigInt(vm.diskBytes),
+    createdAtMs: BigInt(vm.createdAtMs),
+    accelerator: vm.accelerator,
+    netns: network.netns,
+    pid: vm.process?.pid ?? 0,
+  };
+}
+
+function describeNetwork(vm: VmRecord): MessageInitShape<typeof NetworkSchema> {
+  return { policy: formatPolicy(vm.policy), generation: vm.generation };
+}

@@ -1,0 +1,116 @@
+import { Mutex } from '../host/mutex.ts';
+import type { Upstream } from '../net/host-ruleset.ts';
+import {
+  addGateLink,
+  clearHostNetwork,
+  setHostNetwork,
+  type LentSysctls,
+} from '../net/host-network.ts';
+import type { HostNetwork, VmNetwork } from '../net/plan.ts';
+import { formatPolicy, type Policy } from '../policy/policy.ts';
+import { Gate, type GuestView } from './gate.ts';
+
+/** A VM's share in the host's network. */
+export interface Attachment {
+  network: VmNetwork;
+  policy: Policy;
+}
+
+/**
+ * The part of the host's network that all VMs share: the host's table, the
+ * gate's address, and the gate. It is there while a VM is, and no longer.
+ */
+export class SharedNetwork {
+  readonly #host: HostNetwork;
+  readonly #runDir: string;
+  readonly #lent: LentSysctls;
+  readonly #upstreams: () => Upstream[];
+  readonly #attached = new Map<string, Attachment>();
+  readonly #turn = new Mutex();
+  #gate: Gate | null = null;
+
+  constructor(options: {
+    host: HostNetwork;
+    runDir: string;
+    lent: LentSysctls;
+    upstreams: () => Upstream[];
+  }) {
+    this.#host = options.host;
+    this.#runDir = options.runDir;
+    this.#lent = options.lent;
+    this.#upstreams = options.upstreams;
+  }
+
+  get gatePid(): number {
+    return this.#gate?.process.pid ?? 0;
+  }
+
+  /** Lets a VM's link in, under its policy. When it returns the host routes for it and names resolve. */
+  attach(id: string, attachment: Attachment): Promise<void> {
+    return this.#turn.run(async () => {
+      this.#attached.set(id, attachment);
+      await this.#apply();
+    });
+  }
+
+  /** Tells the gate of a VM's new policy. */
+  changePolicy(id: string, policy: Policy): Promise<void> {
+    return this.#turn.run(async () => {
+      const attachment = this.#attached.get(id);
+      if (attachment === undefined) return;
+      this.#attached.set(id, { ...attachment, policy });
+      await this.#tellGate();
+    });
+  }
+
+  /** Shuts a VM's link out. With the last one, the host is left as it was before the first. */
+  detach(id: string): Promise<void> {
+    return this.#turn.run(async () => {
+      if (!this.#attached.delete(id)) return;
+      if (this.#attached.size > 0) await this.#apply();
+      else await this.#clear();
+    });
+  }
+
+  /** Takes up what an earlier daemon left: all of `attachments`, or nothing at all. */
+  adopt(attachments: ReadonlyMap<string, Attachment>): Promise<void> {
+    return this.#turn.run(async () => {
+      this.#gate = await Gate.adopt(this.#runDir);
+      for (const [id, attachment] of attachments) this.#attached.set(id, attachment);
+      if (this.#attached.size > 0) await this.#apply();
+      else await this.#clear();
+    });
+  }
+
+  async #apply(): Promise<void> {
+    await addGateLink(this.#host);
+    if (this.#gate?.isAlive() !== true) {
+      this.#gate = await Gate.start(this.#host, this.#runDir);
+    }
+    await this.#tellGate();
+    await setHostNetwork(
+      this.#host,
+      {
+        vms: [...this.#attached.values()].map(({ network }) => network),
+        gateUp: true,
+        upstreams: this.#upstreams(),
+      },
+      this.#lent,
+    );
+  }
+
+  async #tellGate(): Promise<void> {
+    const guests = [...this.#attached].map(([vmId, { network, policy }]): GuestView => ({
+      vmId,
+      guestIp: network.guestIp,
+      policy: formatPolicy(policy),
+    }));
+    await this.#gate?.setSnapshot(guests, this.#upstreams());
+  }
+
+  async #clear(): Promise<void> {
+    await this.#gate?.stop();
+    this.#gate = null;
+    await clearHostNetwork(this.#host, this.#lent);
+  }
+}

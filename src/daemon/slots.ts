@@ -1,0 +1,23 @@
+import { Failure } from '../host/failure.ts';
+import { overlaps, planVm, slotCount, type Pools } from '../net/plan.ts';
+
+/**
+ * The lowest slot that no VM has and whose /30 no route of the host covers.
+ * @param routes the destinations of the host's routes, as CIDRs
+ * @throws Failure `exhausted` when the pool is full
+ */
+export function freeSlot(
+  pools: Pools,
+  taken: ReadonlySet<number>,
+  routes: readonly string[],
+): number {
+  const count = slotCount(pools);
+  for (let slot = 0; slot < count; slot += 1) {
+    if (taken.has(slot)) continue;
+    const { subnet } = planVm(pools, slot, '');
+    if (!routes.some((route) => overlaps(route, subnet))) return slot;
+  }
+  throw new Failure('exhausted', `all ${count} networks of ${pools.subnetPool} are in use`, {
+    hint: 'remove a VM, or set VMSAN_SUBNET_POOL to a larger network',
+  });
+}

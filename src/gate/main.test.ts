@@ -1,0 +1,169 @@
+import { after, before, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { Code, ConnectError, createClient, type Client } from '@connectrpc/connect';
+import { createConnectTransport } from '@connectrpc/connect-node';
+import dnsPacket from 'dns-packet';
+import { GateService } from '../gen/vmsan/v1/gate_pb.js';
+import { bindUdp, closeFd, listenTcp, listenUnix } from '../host/ffi.ts';
+import { FakeUpstream, a, answerTo, framed } from '../../test/fakes/upstream.ts';
+
+const LOOPBACK = [127, 0, 0, 1];
+const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
+
+const dir = mkdtempSync(join(tmpdir(), 'vmsan-gate-'));
+let gate: ChildProcess;
+let client: Client<typeof GateService>;
+let upstream: FakeUpstream;
+/** Where it listens, as its own log says. */
+let address: { udp: number; tcp: number };
+
+before(async () => {
+  upstream = await FakeUpstream.start((query) => [
+    query.transport === 'udp' ? answerTo(query, [a('www.example', '192.0.2.80')]) : Buffer.alloc(0),
+  ]);
+  const socketPath = join(dir, 'gate.sock');
+  const sockets = [bindUdp(LOOPBACK, 0), listenTcp(LOOPBACK, 0), listenUnix(socketPath)];
+  const log = openSync(join(dir, 'gate.log'), 'a', 0o600);
+  gate = spawn(process.execPath, [MAIN], {
+    stdio: ['ignore', 'ignore', log, ...sockets, 'pipe'],
+    env: { VMSAN_BUILD: 'test-build' },
+    detached: true,
+  });
+  closeSync(log);
+  for (const fd of sockets) closeFd(fd);
+  const ready = (gate.stdio as unknown[])[6] as Readable;
+  let said = '';
+  for await (const chunk of ready) said += String(chunk);
+  assert.equal(said, 'ready\n', readFileSync(join(dir, 'gate.log'), 'utf8'));
+  address = listeners();
+  client = createClient(
+    GateService,
+    createConnectTransport({
+      httpVersion: '1.1',
+      baseUrl: 'http://gate',
+      nodeOptions: { socketPath },
+    }),
+  );
+});
+
+after(async () => {
+  if (gate.exitCode === null && gate.signalCode === null) {
+    gate.kill('SIGKILL');
+    await once(gate, 'exit');
+  }
+  await upstream[Symbol.asyncDispose]();
+  rmSync(dir, { recursive: true });
+});
+
+function listeners(): { udp: number; tcp: number } {
+  const line = readFileSync(join(dir, 'gate.log'), 'utf8').split('\n').at(-2) ?? '';
+  const { udp, tcp } = JSON.parse(line) as { udp: string; tcp: string };
+  return { udp: Number(udp.split(':')[1]), tcp: Number(tcp.split(':')[1]) };
+}
+
+async function setPolicy(policy: string): Promise<void> {
+  const { upstream: resolver } = upstream;
+  await client.setSnapshot({
+    guests: [{ guestIp: '127.0.0.1', vmId: 'vm-00000001', policy }],
+    upstreams: [`${resolver.address}:${resolver.port}`],
+  });
+}
+
+const QUERY = dnsPacket.encode({
+  type: 'query',
+  id: 99,
+  flags: dnsPacket.RECURSION_DESIRED,
+  questions: [{ type: 'A', name: 'www.example' }],
+});
+
+async function askUdp(bytes = QUERY): Promise<dnsPacket.DecodedPacket> {
+  const socket = createSocket('udp4');
+  try {
+    socket.send(bytes, address.udp, '127.0.0.1');
+    const [reply] = (await once(socket, 'message', { signal: AbortSignal.timeout(5000) })) as [
+      Buffer,
+    ];
+    return dnsPacket.decode(reply);
+  } finally {
+    socket.close();
+  }
+}
+
+async function askTcp(): Promise<dnsPacket.DecodedPacket> {
+  const socket = connect(address.tcp, '127.0.0.1');
+  try {
+    socket.write(framed(QUERY));
+    const [reply] = (await once(socket, 'data', { signal: AbortSignal.timeout(5000) })) as [Buffer];
+    return dnsPacket.decode(reply.subarray(2));
+  } finally {
+    socket.destroy();
+  }
+}
+
+test('it says which process and which build it is', async () => {
+  const { pid, build } = await client.getGate({});
+  assert.equal(pid, gate.pid);
+  assert.equal(build, 'test-build');
+});
+
+test('it serves the sockets it was handed, and the policy as it is now', async () => {
+  await setPolicy('allow-all');
+  assert.deepEqual((await askUdp()).answers?.map(dataOf), ['192.0.2.80']);
+  assert.deepEqual((await askTcp()).answers?.map(dataOf), ['192.0.2.80']);
+  await setPolicy('deny-all');
+  assert.equal(rcodeOf(await askUdp()), 'REFUSED');
+  assert.equal(rcodeOf(await askTcp()), 'REFUSED');
+  await setPolicy('a policy of a later version');
+  assert.equal(rcodeOf(await askUdp()), 'REFUSED');
+});
+
+test('a snapshot that cannot be right changes nothing', async () => {
+  await setPolicy('allow-all');
+  const guest = { guestIp: '127.0.0.1', vmId: 'vm-00000001', policy: 'deny-all' };
+  for (const request of [
+    { guests: [{ ...guest, guestIp: '127.0.0.01' }] },
+    { guests: [guest, { ...guest, vmId: 'vm-00000002' }] },
+    { guests: [guest], upstreams: ['resolver.example'] },
+    { guests: [guest], upstreams: ['192.0.2.53:70000'] },
+  ]) {
+    await assert.rejects(
+      client.setSnapshot(request),
+      (error) => error instanceof ConnectError && error.code === Code.InvalidArgument,
+    );
+  }
+  assert.equal(rcodeOf(await askUdp()), 'NOERROR');
+});
+
+test('who is no guest gets no TCP connection', async () => {
+  await client.setSnapshot({ guests: [], upstreams: [] });
+  const socket = connect(address.tcp, '127.0.0.1');
+  await assert.rejects(once(socket, 'close', { signal: AbortSignal.timeout(5000) }), {
+    code: 'ECONNRESET',
+  });
+});
+
+test('a hang-up of its session leaves it alone, SIGTERM ends it', async () => {
+  gate.kill('SIGHUP');
+  await setPolicy('allow-all');
+  assert.equal(rcodeOf(await askUdp()), 'NOERROR');
+  gate.kill('SIGTERM');
+  const [code] = (await once(gate, 'exit', { signal: AbortSignal.timeout(5000) })) as [number];
+  assert.equal(code, 0);
+});
+
+function dataOf(answer: dnsPacket.Answer): unknown {
+  return 'data' in answer ? answer.data : undefined;
+}
+
+function rcodeOf(packet: dnsPacket.DecodedPacket): string {
+  return (packet as unknown as { rcode: string }).rcode;
+}

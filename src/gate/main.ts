@@ -1,0 +1,64 @@
+/**
+ * vmsan-gate: the process that reads what guests send to the host. It has no
+ * privileges, opens no listener and no file of its own, and knows only what
+ * vmsand last told it. It outlives vmsand.
+ *
+ *     2  log, JSON lines        5  GateService, listening unix socket
+ *     3  DNS, bound UDP socket  6  "ready\n" goes here once all of them are served
+ *     4  DNS, listening TCP socket on the same address
+ */
+import { closeSync, writeSync } from 'node:fs';
+import pino from 'pino';
+import { createExchange } from '../dns/exchange.ts';
+import { createResolver } from '../dns/resolver.ts';
+import { serveTcp } from '../dns/tcp-server.ts';
+import { serveUdp } from '../dns/udp-server.ts';
+import { messageOf } from '../host/failure.ts';
+import { serveControl } from './control.ts';
+import { decide } from './decide.ts';
+import { boundedReport } from './report.ts';
+import { EMPTY_SNAPSHOT } from './snapshot.ts';
+
+const FD = { log: 2, udp: 3, tcp: 4, control: 5, ready: 6 } as const;
+
+const destination = pino.destination({ dest: FD.log, sync: true });
+// A log that cannot be written must not end the gate.
+destination.on('error', () => {});
+const logger = pino({ name: 'vmsan-gate' }, destination);
+
+async function main(): Promise<void> {
+  const build = process.env['VMSAN_BUILD'] ?? 'unknown';
+  const report = boundedReport(logger);
+  let snapshot = EMPTY_SNAPSHOT;
+  const guestOf = (source: string) => snapshot.guests.get(source);
+
+  const exchange = createExchange({ upstreams: () => snapshot.upstreams });
+  const resolve = createResolver({ guestOf, decide, exchange, report });
+  const udp = await serveUdp(FD.udp, resolve, report);
+  const tcp = await serveTcp(FD.tcp, { resolve, guestOf, report });
+  const control = await serveControl(FD.control, {
+    build,
+    apply: (next) => {
+      snapshot = next;
+      tcp.closeStrangers();
+    },
+  });
+
+  // The terminal or session that vmsand was started from may go.
+  process.on('SIGHUP', () => {});
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      logger.info({ signal }, 'stopping');
+      for (const server of [udp, tcp, control]) server.close();
+      process.exit(0);
+    });
+  }
+  logger.info({ build, udp: udp.address, tcp: tcp.address }, 'ready');
+  writeSync(FD.ready, 'ready\n');
+  closeSync(FD.ready);
+}
+
+main().catch((error: unknown) => {
+  logger.fatal({ error: messageOf(error) }, 'the gate could not start');
+  process.exit(1);
+});

@@ -1,0 +1,178 @@
+import koffi from 'koffi';
+import { Failure } from './failure.ts';
+
+/**
+ * All foreign functions in one place: the system calls Node has no word for,
+ * and libnftables. Every call is synchronous and runs on the calling thread.
+ */
+
+const O_CLOEXEC = 0o2000000;
+const O_RDWR = 0o2;
+const CLONE_NEWNET = 0x40000000;
+
+// <sys/file.h>
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+// <linux/if_tun.h>
+const TUNSETIFF = 0x400454ca;
+const IFF_TAP = 0x0002;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+const IFNAMSIZ = 16;
+const IFREQ_SIZE = 40;
+
+// <sys/socket.h>, <netinet/in.h>
+const AF_UNIX = 1;
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = O_CLOEXEC;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+
+const libc = koffi.load('libc.so.6');
+const calls = {
+  open: libc.func('int open(const char *path, int flags)'),
+  close: libc.func('int close(int fd)'),
+  setns: libc.func('int setns(int fd, int nstype)'),
+  flock: libc.func('int flock(int fd, int operation)'),
+  ioctl: libc.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)'),
+  socket: libc.func('int socket(int domain, int type, int protocol)'),
+  bind: libc.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
+  listen: libc.func('int listen(int fd, int backlog)'),
+  setsockopt: libc.func(
+    'int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)',
+  ),
+};
+
+/** A system call that failed; `code` is the errno's name, as in Node's own errors. */
+export class SystemCallFailed extends Error {
+  override readonly name = 'SystemCallFailed';
+  readonly code: string;
+
+  constructor(call: string, errno: number) {
+    const code = ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+    super(`${call}: ${code}`);
+    this.code = code;
+  }
+}
+
+const ERRNO_NAMES = new Map(
+  Object.entries(koffi.os.errno).map(([name, number]) => [number as number, name]),
+);
+
+function check(call: string, result: number): number {
+  if (result < 0) throw new SystemCallFailed(call, koffi.errno());
+  return result;
+}
+
+export function closeFd(fd: number): void {
+  calls.close(fd);
+}
+
+/**
+ * Takes an exclusive lock on an open file, without waiting.
+ * @returns false when another process holds it
+ */
+export function tryLock(fd: number): boolean {
+  if (calls.flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+  const error = new SystemCallFailed('flock', koffi.errno());
+  if (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK') return false;
+  throw error;
+}
+
+let home: number | undefined;
+
+/**
+ * Runs `action` with the calling thread in the network namespace at `path`.
+ * `action` must be synchronous: were it to await, other work of this process
+ * would run in the wrong namespace. A thread that cannot come back would do
+ * the same, so the process ends there and then.
+ *
+ * Only what `action` does on this thread is in the namespace: system calls by
+ * FFI and Node's `*Sync` functions, /proc/sys/net included.
+ */
+export function inNetns<T>(path: string, action: () => T): T {
+  home ??= check('open', calls.open('/proc/thread-self/ns/net', O_CLOEXEC));
+  const target = check(`open ${path}`, calls.open(path, O_CLOEXEC));
+  try {
+    check('setns', calls.setns(target, CLONE_NEWNET));
+  } finally {
+    calls.close(target);
+  }
+  try {
+    return action();
+  } finally {
+    if (calls.setns(home, CLONE_NEWNET) !== 0) process.abort();
+  }
+}
+
+/**
+ * Opens a TAP device in the calling thread's network namespace, creating it.
+ * The device lives as long as the descriptor. It has a virtio-net header, so
+ * that the guest may hand over unsegmented packets.
+ * @returns the descriptor, closed on exec
+ */
+export function openTap(name: string): number {
+  const request = Buffer.alloc(IFREQ_SIZE);
+  request.write(name, 0, IFNAMSIZ - 1, 'ascii');
+  request.writeUInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, IFNAMSIZ);
+  const fd = check('open /dev/net/tun', calls.open('/dev/net/tun', O_RDWR | O_CLOEXEC));
+  try {
+    check('ioctl TUNSETIFF', calls.ioctl(fd, TUNSETIFF, request));
+    return fd;
+  } catch (error) {
+    calls.close(fd);
+    throw error;
+  }
+}
+
+/** A UDP socket bound to an IPv4 address, to be handed to a child process. */
+export function bindUdp(address: readonly number[], port: number): number {
+  return boundSocket(AF_INET, SOCK_DGRAM, inetAddress(address, port));
+}
+
+/** A listening TCP socket on an IPv4 address, to be handed to a child process. */
+export function listenTcp(address: readonly number[], port: number): number {
+  const fd = boundSocket(AF_INET, SOCK_STREAM, inetAddress(address, port));
+  check('listen', calls.listen(fd, 512));
+  return fd;
+}
+
+/** A listening unix socket, to be handed to a child process. The path must be free. */
+export function listenUnix(path: string): number {
+  // struct sockaddr_un: family, then at most 108 bytes of path.
+  const name = Buffer.from(`${path}\0`);
+  if (name.length > 108) throw new Failure('bad_input', `${path}: too long for a unix socket`);
+  const address = Buffer.alloc(2 + name.length);
+  address.writeUInt16LE(AF_UNIX, 0);
+  name.copy(address, 2);
+  const fd = boundSocket(AF_UNIX, SOCK_STREAM, address);
+  check('listen', calls.listen(fd, 128));
+  return fd;
+}
+
+function inetAddress(address: readonly number[], port: number): Buffer {
+  // struct sockaddr_in: family in host order, port and address in network order.
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt16LE(AF_INET, 0);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(address, 4);
+  return bytes;
+}
+
+function boundSocket(domain: number, type: number, address: Buffer): number {
+  const fd = check('socket', calls.socket(domain, type | SOCK_CLOEXEC, 0));
+  try {
+    const on = Buffer.from([1, 0, 0, 0]);
+    if (domain === AF_INET && type === SOCK_STREAM) {
+      check('setsockopt', calls.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, on.length));
+    }
+    check('bind', calls.bind(fd, address, address.length));
+    return fd;
+  } catch (error) {
+    calls.close(fd);
+    throw error;
+  }
+}

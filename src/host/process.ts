@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+import { isErrno } from './failure.ts';
+
+/** A process id is used again; with its start time (proc_pid_stat(5), field 22) it is not. */
+export interface ProcessIdentity {
+  pid: number;
+  /** Clock ticks since boot. */
+  startTicks: string;
+}
+
+/** The identity of the process that has `pid` now, or null when there is none or only a zombie. */
+export function identify(pid: number): ProcessIdentity | null {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return null;
+    throw error;
+  }
+  // The second field is the program's name in parentheses and may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state] = fields;
+  const startTicks = fields[19];
+  if (state === 'Z' || state === 'X' || startTicks === undefined) return null;
+  return { pid, startTicks };
+}
+
+export function isAlive(process: ProcessIdentity): boolean {
+  return identify(process.pid)?.startTicks === process.startTicks;
+}
+
+/** Kills exactly that process; a successor with the same id is left alone. Gone is success. */
+export function killProcess(process: ProcessIdentity, signal: NodeJS.Signals = 'SIGKILL'): void {
+  if (!isAlive(process)) return;
+  try {
+    globalThis.process.kill(process.pid, signal);
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
+  }
+}

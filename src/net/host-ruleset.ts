@@ -1,0 +1,142 @@
+import type { HostNetwork, VmNetwork } from './plan.ts';
+
+/** What the host's table holds beside its constant chains. */
+export interface HostRules {
+  vms: readonly VmNetwork[];
+  /** The gate's sockets are open: guests may reach them. */
+  gateUp: boolean;
+  /** Resolvers that the gate may ask. */
+  upstreams: readonly Upstream[];
+  /** Interfaces on which we switched forwarding on. */
+  lentLinks: readonly string[];
+}
+
+export interface Upstream {
+  address: string;
+  port: number;
+}
+
+/**
+ * The host's table: constant chains, and sets in which a VM is a few
+ * elements. It judges packets from and to VM links and nothing else of the
+ * host's traffic. One transaction that replaces whatever was there.
+ */
+export function renderHostRuleset(host: HostNetwork, rules: HostRules): string {
+  const { gateIp, dnsPort } = host;
+  return `
+table inet vmsan
+delete table inet vmsan
+table inet vmsan {
+  ${set(
+    'vm_links',
+    'ifname',
+    rules.vms.map((vm) => `"${vm.hostLink}"`),
+  )}
+  ${set(
+    'vms',
+    'ifname . ipv4_addr',
+    rules.vms.map((vm) => `"${vm.hostLink}" . ${vm.guestIp}`),
+  )}
+  ${set(
+    'guests',
+    'ipv4_addr',
+    rules.vms.map((vm) => vm.guestIp),
+  )}
+  ${set(
+    'listeners',
+    'ipv4_addr . inet_proto . inet_service',
+    rules.gateUp ? ['udp', 'tcp'].map((protocol) => `${gateIp} . ${protocol} . ${dnsPort}`) : [],
+  )}
+  ${set(
+    'upstreams',
+    'ipv4_addr . inet_service',
+    rules.upstreams.map(({ address, port }) => `${address} . ${port}`),
+  )}
+  ${set(
+    'lent_links',
+    'ifname',
+    rules.lentLinks.map((link) => `"${link}"`),
+  )}
+
+  # Before connection tracking: a VM link carries its VM's address and no
+  # other, and the gate hears VM links only.
+  chain raw {
+    type filter hook prerouting priority raw; policy accept;
+    iifname @vm_links goto from_vm
+    ip daddr ${gateIp} drop
+  }
+  chain from_vm {
+    iifname . ip saddr @vms accept
+    drop
+  }
+
+  # Before any DNAT of the host's: what a VM addresses to the host itself.
+  chain local {
+    type filter hook prerouting priority mangle; policy accept;
+    iifname @vm_links goto to_host
+  }
+  chain to_host {
+    ip daddr . meta l4proto . th dport @listeners accept
+    fib daddr type local goto refuse
+    fib daddr type { broadcast, anycast, multicast } drop
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname @vm_links goto listening
+  }
+  chain listening {
+    ip daddr . meta l4proto . th dport @listeners accept
+    goto refuse
+  }
+
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname @vm_links goto out
+    oifname @vm_links goto in
+    # These forward only because we need the replies; for all else they are as they were.
+    iifname @lent_links drop
+  }
+  chain out {
+    oifname @vm_links goto refuse
+    tcp flags syn tcp option maxseg size set rt mtu
+  }
+  chain in {
+    ct state established,related accept
+    ct status dnat accept
+    drop
+  }
+
+  # The gate reads hostile bytes: it talks to guests and to its resolvers.
+  chain output {
+    type filter hook output priority filter; policy accept;
+    meta skuid ${host.gateUid} goto gate
+  }
+  chain gate {
+    oifname @vm_links ct state established accept
+    ip daddr . th dport @upstreams accept
+    reject with icmpx type admin-prohibited
+  }
+
+  chain masquerade {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr @guests oifname != @vm_links masquerade
+  }
+
+  chain refuse {
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx type admin-prohibited
+  }
+}
+`;
+}
+
+/** Takes the host's table away; not having it is no error. */
+export const NO_HOST_RULESET = `
+table inet vmsan
+delete table inet vmsan
+`;
+
+function set(name: string, type: string, elements: readonly string[]): string {
+  const content = elements.length === 0 ? '' : ` elements = { ${elements.join(', ')} };`;
+  return `set ${name} { type ${type};${content} }`;
+}

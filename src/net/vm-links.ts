@@ -1,0 +1,88 @@
+import { existsSync } from 'node:fs';
+import { inNetns, openTap } from '../host/ffi.ts';
+import { ipBatch } from '../host/ip.ts';
+import { nftables } from '../host/nft.ts';
+import { run } from '../host/run.ts';
+import { linkExists, writeSysctl } from '../host/sysctl.ts';
+import type { HostNetwork, VmNetwork } from './plan.ts';
+import { renderVmRuleset, type PacketPolicy } from './vm-ruleset.ts';
+
+/**
+ * The kernel objects of one VM's network. The netns is the anchor: it is made
+ * first, with nothing in it, and removed last. The ruleset is in force before
+ * any link is up.
+ */
+
+/** Makes the netns. */
+export async function addNetns(vm: VmNetwork): Promise<void> {
+  await run(['ip', 'netns', 'add', vm.netns]);
+}
+
+/**
+ * Makes the TAP and loads the ruleset, with every link still down.
+ * @returns the TAP's descriptor; the TAP goes when the last copy is closed
+ */
+export function openGuardedTap(
+  vm: VmNetwork,
+  host: HostNetwork,
+  policy: PacketPolicy,
+  generation: number,
+): number {
+  return inNetns(vm.netnsPath, () => {
+    // Before any link is up: a default link sends router solicitations at once.
+    writeSysctl('net/ipv6/conf/all/disable_ipv6', '1');
+    writeSysctl('net/ipv6/conf/default/disable_ipv6', '1');
+    // A packet in the middle of a flow that nobody saw begin is invalid.
+    writeSysctl('net/netfilter/nf_conntrack_tcp_loose', '0');
+    const tap = openTap(vm.tap);
+    nftables(undefined, renderVmRuleset(vm, host, policy, generation));
+    return tap;
+  });
+}
+
+/** Joins the netns to the host by a veth pair and brings the links up. */
+export async function connectLinks(vm: VmNetwork): Promise<void> {
+  await ipBatch(undefined, [
+    `link add name ${vm.hostLink} type veth peer name ${vm.uplink} netns ${vm.netns}`,
+  ]);
+  writeSysctl(`net/ipv6/conf/${vm.hostLink}/disable_ipv6`, '1');
+  await ipBatch(vm.netns, [
+    `link set dev lo up`,
+    `link set dev ${vm.tap} address ${vm.gatewayMac}`,
+    `address add ${vm.gatewayIp}/30 dev ${vm.tap}`,
+    `link set dev ${vm.tap} up`,
+    `address add ${vm.transitVmIp}/31 dev ${vm.uplink}`,
+    `link set dev ${vm.uplink} up`,
+    `route add default via ${vm.transitHostIp}`,
+  ]);
+  inNetns(vm.netnsPath, () => writeSysctl('net/ipv4/ip_forward', '1'));
+  await ipBatch(undefined, [
+    `address add ${vm.transitHostIp}/31 dev ${vm.hostLink}`,
+    `link set dev ${vm.hostLink} up`,
+    `route add ${vm.subnet} via ${vm.transitVmIp} dev ${vm.hostLink}`,
+  ]);
+  writeSysctl(`net/ipv4/conf/${vm.hostLink}/forwarding`, '1');
+}
+
+/** Replaces the ruleset of a VM's netns in one transaction. */
+export function replaceRuleset(
+  vm: VmNetwork,
+  host: HostNetwork,
+  policy: PacketPolicy,
+  generation: number,
+): void {
+  nftables(vm.netnsPath, renderVmRuleset(vm, host, policy, generation));
+}
+
+/** Removes the netns and with it every link of the VM. Already gone is success. */
+export async function removeNetns(vm: VmNetwork): Promise<void> {
+  if (existsSync(vm.netnsPath)) await run(['ip', 'netns', 'delete', vm.netns]);
+}
+
+/**
+ * The link goes with its netns, a moment after it: the kernel dismantles
+ * namespaces in the background. Deleting it here makes that moment ours.
+ */
+export async function removeHostLink(vm: VmNetwork): Promise<void> {
+  if (linkExists(vm.hostLink)) await run(['ip', 'link', 'delete', 'dev', vm.hostLink]);
+}

@@ -1,0 +1,194 @@
+import { DatabaseSync } from 'node:sqlite';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Failure } from '../host/failure.ts';
+import type { ProcessIdentity } from '../host/process.ts';
+import type { Policy } from '../policy/policy.ts';
+
+/**
+ * What vmsan knows of its VMs, in SQLite. vmsand is the only writer. The
+ * schema's version is in `user_version`; migrations only go forward.
+ */
+
+export type VmState = 'creating' | 'running' | 'stopped' | 'removing';
+
+export interface VmRecord {
+  id: string;
+  name: string;
+  state: VmState;
+  slot: number;
+  vcpus: number;
+  memoryMib: number;
+  diskBytes: number;
+  policy: Policy;
+  /** Counts the policies this VM has had, from 1. */
+  generation: number;
+  accelerator: 'kvm' | 'tcg';
+  createdAtMs: number;
+  /** Its QEMU; null when none runs. */
+  process: ProcessIdentity | null;
+}
+
+const MIGRATIONS = [
+  `CREATE TABLE vms (
+     id TEXT PRIMARY KEY,
+     name TEXT NOT NULL UNIQUE,
+     state TEXT NOT NULL,
+     slot INTEGER NOT NULL UNIQUE,
+     vcpus INTEGER NOT NULL,
+     memory_mib INTEGER NOT NULL,
+     disk_bytes INTEGER NOT NULL,
+     policy TEXT NOT NULL,
+     generation INTEGER NOT NULL,
+     accelerator TEXT NOT NULL,
+     created_at_ms INTEGER NOT NULL,
+     pid INTEGER,
+     start_ticks TEXT
+   ) STRICT;
+   CREATE TABLE lent_sysctls (
+     path TEXT PRIMARY KEY,
+     before TEXT NOT NULL
+   ) STRICT;
+   CREATE TABLE facts (
+     name TEXT PRIMARY KEY,
+     value TEXT NOT NULL
+   ) STRICT;`,
+];
+
+export class Store {
+  readonly #db: DatabaseSync;
+
+  /** Opens the database in `stateDir`, making or migrating it. */
+  constructor(stateDir: string) {
+    // 0711: each VM's QEMU, under its own uid, passes through to its own directory.
+    mkdirSync(stateDir, { recursive: true, mode: 0o711 });
+    const file = join(stateDir, 'vmsan.db');
+    this.#db = new DatabaseSync(file);
+    chmodSync(file, 0o600);
+    this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+    this.#migrate(file);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  vms(): VmRecord[] {
+    const rows = this.#db.prepare('SELECT * FROM vms ORDER BY created_at_ms, id').all();
+    return (rows as unknown as VmRow[]).map(fromRow);
+  }
+
+  addVm(vm: VmRecord): void {
+    this.#db
+      .prepare(
+        `INSERT INTO vms VALUES (:id, :name, :state, :slot, :vcpus, :memory_mib, :disk_bytes,
+           :policy, :generation, :accelerator, :created_at_ms, :pid, :start_ticks)`,
+      )
+      .run(toRow(vm));
+  }
+
+  updateVm(vm: VmRecord): void {
+    const { id, state, policy, generation, accelerator, pid, start_ticks } = toRow(vm);
+    this.#db
+      .prepare(
+        `UPDATE vms SET state = :state, policy = :policy, generation = :generation,
+           accelerator = :accelerator, pid = :pid, start_ticks = :start_ticks WHERE id = :id`,
+      )
+      .run({ id, state, policy, generation, accelerator, pid, start_ticks });
+  }
+
+  removeVm(id: string): void {
+    this.#db.prepare('DELETE FROM vms WHERE id = ?').run(id);
+  }
+
+  lentSysctls(): { path: string; before: string }[] {
+    const rows = this.#db.prepare('SELECT path, before FROM lent_sysctls').all();
+    return rows as { path: string; before: string }[];
+  }
+
+  addLentSysctl(path: string, before: string): void {
+    this.#db.prepare('INSERT OR IGNORE INTO lent_sysctls VALUES (?, ?)').run(path, before);
+  }
+
+  clearLentSysctls(): void {
+    this.#db.exec('DELETE FROM lent_sysctls');
+  }
+
+  /** A remembered finding, such as whether KVM works here; undefined when there is none. */
+  fact(name: string): string | undefined {
+    const row = this.#db.prepare('SELECT value FROM facts WHERE name = ?').get(name);
+    return row === undefined ? undefined : String(row['value']);
+  }
+
+  setFact(name: string, value: string): void {
+    this.#db.prepare('INSERT OR REPLACE INTO facts VALUES (?, ?)').run(name, value);
+  }
+
+  #migrate(file: string): void {
+    const row = this.#db.prepare('PRAGMA user_version').get();
+    const version = Number(row?.['user_version']);
+    if (version > MIGRATIONS.length) {
+      throw new Failure('conflict', `${file} was written by a newer vmsan (schema ${version})`, {
+        hint: 'run that version, or point VMSAN_STATE_DIR at another directory',
+      });
+    }
+    for (const [index, sql] of MIGRATIONS.entries()) {
+      if (index < version) continue;
+      this.#db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`);
+    }
+  }
+}
+
+interface VmRow {
+  id: string;
+  name: string;
+  state: string;
+  slot: number;
+  vcpus: number;
+  memory_mib: number;
+  disk_bytes: number;
+  policy: string;
+  generation: number;
+  accelerator: string;
+  created_at_ms: number;
+  pid: number | null;
+  start_ticks: string | null;
+}
+
+function toRow(vm: VmRecord) {
+  return {
+    id: vm.id,
+    name: vm.name,
+    state: vm.state,
+    slot: vm.slot,
+    vcpus: vm.vcpus,
+    memory_mib: vm.memoryMib,
+    disk_bytes: vm.diskBytes,
+    policy: JSON.stringify(vm.policy),
+    generation: vm.generation,
+    accelerator: vm.accelerator,
+    created_at_ms: vm.createdAtMs,
+    pid: vm.process?.pid ?? null,
+    start_ticks: vm.process?.startTicks ?? null,
+  } satisfies VmRow;
+}
+
+function fromRow(row: VmRow): VmRecord {
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.state as VmState,
+    slot: row.slot,
+    vcpus: row.vcpus,
+    memoryMib: row.memory_mib,
+    diskBytes: row.disk_bytes,
+    policy: JSON.parse(row.policy) as Policy,
+    generation: row.generation,
+    accelerator: row.accelerator as VmRecord['accelerator'],
+    createdAtMs: row.created_at_ms,
+    process:
+      row.pid === null || row.start_ticks === null
+        ? null
+        : { pid: row.pid, startTicks: row.start_ticks },
+  };
+}

@@ -1,0 +1,83 @@
+import type { MachineSpec } from '../vmm.ts';
+
+/** The descriptors that QEMU inherits, after stdin, stdout and stderr. */
+export const FDS = { qmp: 3, agent: 4, base: 5, disk: 6, tap: 7 } as const;
+
+/** What the guest's console may leave behind: the end of it, in QEMU's memory. */
+const CONSOLE_BYTES = 65_536;
+
+/** QEMU by the name Debian gives it on this architecture. */
+export const QEMU_PROGRAM = `qemu-system-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}`;
+
+/**
+ * The whole command line, confinement first: a network namespace with nothing
+ * in it, then the VM's own uid without capabilities, then QEMU. Each replaces
+ * the one before it, so the process id stays the same.
+ *
+ * Disks, TAP and sockets come as descriptors: QEMU opens no file of ours but
+ * the kernel and the initramfs, which are the same for all.
+ */
+export function qemuArgv(spec: MachineSpec): string[] {
+  return [...confinement(spec.uid), QEMU_PROGRAM, ...machine(spec), ...devices(spec)];
+}
+
+function confinement(uid: number): string[] {
+  return [
+    ...['unshare', '--net', '--'],
+    ...['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--no-new-privs'],
+    ...['--inh-caps=-all', '--bounding-set=-all', '--'],
+  ];
+}
+
+function machine(spec: MachineSpec): string[] {
+  const kvm = spec.accelerator === 'kvm';
+  return [
+    ...['-name', spec.id, '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    '-sandbox',
+    'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
+    '-machine',
+    // rtc=off costs two seconds of boot and pit=off without it hangs (QEMU 7.2, Linux 6.1).
+    `microvm,accel=${spec.accelerator},acpi=on,pit=on,pic=on,rtc=on,usb=off,graphics=off,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=off`,
+    // qemu64 lacks x86-64-v2, without which many of today's programs do not start.
+    ...['-cpu', kvm ? 'host' : 'Westmere'],
+    ...['-smp', String(spec.vcpus), '-m', String(spec.memoryMib)],
+    ...['-kernel', spec.kernel, '-initrd', spec.initramfs, '-append', spec.kernelCommandLine],
+  ];
+}
+
+function devices(spec: MachineSpec): string[] {
+  const { network } = spec;
+  return [
+    ...drive('base', FDS.base, 'read-only=on'),
+    // On a full host the VM is paused, instead of losing what it wrote.
+    ...drive('disk', FDS.disk, 'discard=unmap', 'werror=stop'),
+    ...['-device', 'virtio-rng-device'],
+    ...(network === null
+      ? ['-nic', 'none']
+      : [
+          ...['-netdev', `tap,id=net0,fd=${FDS.tap},vhost=off`],
+
+          ...['-device', `virtio-net-device,netdev=net0,mac=${network.mac}`],
+        ]),
+    ...['-device', 'virtio-serial-device'],
+    ...['-chardev', `socket,id=agent,fd=${FDS.agent},server=on,wait=off`],
+    ...['-device', 'virtserialport,chardev=agent,name=vmsan.agent'],
+    ...['-chardev', `ringbuf,id=console,size=${CONSOLE_BYTES}`, '-serial', 'chardev:console'],
+    ...['-chardev', `socket,id=qmp,fd=${FDS.qmp},server=on,wait=off`],
+    ...['-mon', 'chardev=qmp,mode=control'],
+  ];
+}
+
+/** The guest finds a disk by its serial number. */
+function drive(name: string, fd: number, options: string, deviceOptions = ''): string[] {
+  const set = fd;
+  const device = `virtio-blk-device,drive=${name},serial=${name}`;
+  return [
+    ...['-add-fd', `fd=${fd},set=${set}`],
+    ...[
+      '-blockdev',
+      `driver=raw,node-name=${name},${options},file.driver=file,file.filename=/dev/fdset/${set}`,
+    ],
+    ...['-device', deviceOptions === '' ? device : `${device},${deviceOptions}`],
+  ];
+}

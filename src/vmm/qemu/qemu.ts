@@ -1,0 +1,112 @@
+import type { ChildProcess } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { closeFd, listenUnix } from '../../host/ffi.ts';
+import { spawnDetached } from '../../host/detached.ts';
+import { Failure } from '../../host/failure.ts';
+import { identify, isAlive, killProcess, type ProcessIdentity } from '../../host/process.ts';
+import type { Machine, MachineSpec, Vmm } from '../vmm.ts';
+import { FDS, qemuArgv } from './arguments.ts';
+import { Qmp } from './qmp.ts';
+
+const CONNECT_DEADLINE_MS = 10_000;
+
+/** QEMU's `microvm` machine, confined: own uid, no network, no capabilities, no new programs. */
+export const qemu: Vmm = {
+  async start(spec) {
+    const child = launch(spec);
+    const failed = new Promise<never>((_, reject) => {
+      child.once('error', (cause) => {
+        reject(new Failure('unavailable', `QEMU cannot be started: ${cause.message}`, { cause }));
+      });
+      child.once('exit', () => {
+        reject(new Failure('internal', `QEMU ended at once: ${lastWords(spec.runDir)}`));
+      });
+    });
+    // Whoever loses the race below has been heard.
+    failed.catch(() => {});
+    const process = child.pid === undefined ? null : identify(child.pid);
+    try {
+      const qmp = await Promise.race([
+        Qmp.connect(qmpSocket(spec.runDir), CONNECT_DEADLINE_MS),
+        failed,
+      ]);
+      if (process === null) throw new Failure('internal', 'QEMU ended at once');
+      return new QemuMachine(process, spec.runDir, qmp);
+    } catch (error) {
+      if (process !== null) killProcess(process);
+      throw await Promise.race([failed.catch((reason: unknown) => reason), error]);
+    }
+  },
+
+  async adopt(process, runDir) {
+    if (!isAlive(process)) return null;
+    try {
+      return new QemuMachine(
+        process,
+        runDir,
+        await Qmp.connect(qmpSocket(runDir), CONNECT_DEADLINE_MS),
+      );
+    } catch (error) {
+      if (!isAlive(process)) return null;
+      throw error;
+    }
+  },
+};
+
+class QemuMachine implements Machine {
+  readonly process: ProcessIdentity;
+  readonly agentSocket: string;
+  readonly ended: Promise<void>;
+  readonly #qmp: Qmp;
+
+  constructor(process: ProcessIdentity, runDir: string, qmp: Qmp) {
+    this.process = process;
+    this.agentSocket = agentSocket(runDir);
+    this.ended = qmp.closed;
+    this.#qmp = qmp;
+  }
+
+  async consoleTail(): Promise<string> {
+    const text = await this.#qmp.execute('ringbuf-read', { device: 'console', size: 65_536 });
+    return String(text);
+  }
+
+  async kill(): Promise<void> {
+    killProcess(this.process);
+    // QEMU's end of the connection closes when the kernel has ended it.
+    await this.ended;
+  }
+}
+
+function launch(spec: MachineSpec): ChildProcess {
+  // The sockets listen before QEMU starts, so nothing has to wait for them to appear.
+  const qmp = listenUnix(qmpSocket(spec.runDir));
+  const agent = listenUnix(agentSocket(spec.runDir));
+  const base = openSync(spec.base, 'r');
+  const disk = openSync(spec.disk, 'r+');
+  const log = openSync(join(spec.runDir, 'qemu.log'), 'a', 0o600);
+  try {
+    const tap = spec.network === null ? [] : [spec.network.tapFd];
+    return spawnDetached(qemuArgv(spec), { log, inherit: [qmp, agent, base, disk, ...tap] });
+  } finally {
+    for (const fd of [qmp, agent]) closeFd(fd);
+    for (const fd of [base, disk, log]) closeSync(fd);
+  }
+}
+
+function lastWords(runDir: string): string {
+  const text = readFileSync(join(runDir, 'qemu.log'), 'utf8').trim();
+  return text === '' ? 'it said nothing' : text.slice(-2000);
+}
+
+function qmpSocket(runDir: string): string {
+  return join(runDir, 'qmp.sock');
+}
+
+function agentSocket(runDir: string): string {
+  return join(runDir, 'agent.sock');
+}
+
+// The order of `inherit` above, after stdin, stdout and stderr.
+FDS satisfies { qmp: 3; agent: 4; base: 5; disk: 6; tap: 7 };

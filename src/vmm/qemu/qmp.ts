@@ -1,0 +1,96 @@
+import { connect, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { Failure } from '../../host/failure.ts';
+
+/**
+ * A client of the QEMU Machine Protocol (docs/interop/qmp-spec.txt in QEMU):
+ * one JSON object a line; a greeting, then `qmp_capabilities`, then commands,
+ * each answered in order by `return` or `error`, with events in between.
+ */
+export class Qmp {
+  /** Resolves when the connection has ended: QEMU is gone, or going. */
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #waiting: { resolve(value: unknown): void; reject(error: Failure): void }[] = [];
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    this.closed = new Promise((resolve) => {
+      socket.on('close', () => {
+        const gone = new Failure('unavailable', 'QEMU has ended');
+        for (const { reject } of this.#waiting.splice(0)) reject(gone);
+        resolve();
+      });
+    });
+  }
+
+  /** Connects and negotiates. @throws Failure after `deadlineMs`, or when QEMU goes away */
+  static async connect(path: string, deadlineMs: number): Promise<Qmp> {
+    const socket = connect({ path });
+    // What went wrong is told by 'close', which follows.
+    socket.on('error', () => {});
+    const qmp = new Qmp(socket);
+    const timer = setTimeout(() => socket.destroy(), deadlineMs);
+    try {
+      await qmp.#greeting();
+      await qmp.execute('qmp_capabilities');
+      return qmp;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Runs one command. @returns its `return` value @throws Failure with QEMU's words */
+  execute(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#socket.destroyed) {
+        reject(new Failure('unavailable', 'QEMU has ended'));
+        return;
+      }
+      this.#waiting.push({ resolve, reject });
+      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #greeting(): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      createInterface({ input: this.#socket }).on('line', (line) => this.#receive(line));
+    });
+  }
+
+  #receive(line: string): void {
+    const message = parseMessage(line);
+    if (message === null) {
+      this.#socket.destroy();
+      return;
+    }
+    if (message.event !== undefined) return;
+    const next = this.#waiting.shift();
+    if (message.error !== undefined) {
+      next?.reject(new Failure('internal', `QEMU: ${message.error.desc}`));
+    } else {
+      next?.resolve(message.return);
+    }
+  }
+}
+
+interface Message {
+  return?: unknown;
+  error?: { desc: string };
+  event?: string;
+}
+
+/** Null for anything that is not QMP: a QEMU taken over by its guest may say anything. */
+function parseMessage(line: string): Message | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? value : null;
+  } catch {
+    return null;
+  }
+}
