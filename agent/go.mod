@@ -9,6 +9,9 @@ tool (
 
 require (
 	connectrpc.com/connect v1.19.1
+	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/sys v0.41.0
 	google.golang.org/protobuf v1.36.11
 )
+
+require github.com/vishvananda/netns v0.0.5 // indirect

@@ -1,16 +1,76 @@
+// The vmsan agent: PID 1 of every guest.
 package main
 
 import (
 	"fmt"
+	"log"
 	"os"
+	"time"
 
 	"vmsan/agent/internal/boot"
+	"vmsan/agent/internal/channel"
+	"vmsan/agent/internal/machine"
+	"vmsan/agent/internal/process"
+	"vmsan/agent/internal/service"
+	"vmsan/agent/internal/tsc"
+)
+
+// Set by the build.
+var version = "dev"
+
+const (
+	portName = "vmsan.agent"
+	// A host that asked for the end hangs up as soon as it has the answer.
+	hangUpDeadline = time.Second
 )
 
 func main() {
-	_, err := boot.Root()
-	p, err2 := boot.FindPort("vmsan.agent")
-	up, _ := os.ReadFile("/proc/uptime")
-	fmt.Println("HELLO", err, p, err2, string(up))
-	select {}
+	log.SetFlags(0)
+	log.SetPrefix("vmsan-agent: ")
+	if len(os.Args) == 2 && os.Args[1] == "tsc-khz" {
+		printTSC()
+		return
+	}
+	if os.Getpid() != 1 {
+		log.Fatal("this is PID 1 of a vmsan guest; on a host it only knows tsc-khz")
+	}
+	// PID 1 must not end: the kernel would panic. With panic=-1 on the command
+	// line that restarts the machine, which ends it, and the console says why.
+	log.Fatal(run())
+}
+
+func run() error {
+	disk, err := boot.Root()
+	if err != nil {
+		return err
+	}
+	if err := machine.EnableLoopback(); err != nil {
+		return err
+	}
+	path, err := boot.FindPort(portName)
+	if err != nil {
+		return err
+	}
+	port, err := channel.Open(path)
+	if err != nil {
+		return err
+	}
+	agent := &service.Agent{
+		Version: version,
+		Reaper:  process.NewReaper(),
+		Disk:    disk,
+		PowerOff: func() {
+			port.AwaitHangUp(hangUpDeadline)
+			log.Fatal(machine.PowerOff())
+		},
+	}
+	return agent.Serve(port)
+}
+
+func printTSC() {
+	khz, err := tsc.KHz()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(khz)
 }

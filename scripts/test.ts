@@ -71,7 +71,9 @@ async function runLevel(level: Level, files: string[]): Promise<Counts> {
   const counts = await runFiles(level, files);
   const left = await leftSince(before);
   if (left.length > 0) {
-    console.error(`✖ the ${level.name} tests left behind:\n${left.map((n) => `    ${n}`).join('\n')}`);
+    console.error(
+      `✖ the ${level.name} tests left behind:\n${left.map((n) => `    ${n}`).join('\n')}`,
+    );
     counts.failed += 1;
   }
   return counts;

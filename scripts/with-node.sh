@@ -12,7 +12,8 @@ fi
   echo 'usage: with-node.sh [--light] SCRIPT ARGS...' >&2
   exit 2
 }
-sh "$root/scripts/bootstrap.sh" --quiet $light
+# Standard output and input are the script's.
+sh "$root/scripts/bootstrap.sh" --quiet $light </dev/null >&2
 script=$root/$1
 shift
 exec "$root/build/node" "$script" "$@"

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { createInterface } from 'node:readline';
@@ -20,7 +20,10 @@ import { connectSocket, socketPath } from './socket.ts';
  * is waited for.
  */
 const DEADLINE_MS = 20_000;
-const STDERR_TAIL_BYTES = 2048;
+/** What a failure quotes of the end of the daemon's log. */
+const TAIL_BYTES = 2048;
+/** The log of earlier daemons is let go when it is larger. */
+const LOG_MAX_BYTES = 16 * 1024 * 1024;
 
 /**
  * Starts the daemon and returns when its socket answers.
@@ -36,12 +39,12 @@ export async function launchDaemon(
     });
   }
   const deadline = Date.now() + DEADLINE_MS;
-  const stderr = openStderr(settings);
+  const log = openLog(settings);
   try {
-    const start = fstatSync(stderr).size;
-    const child = spawnDaemon(settings, program, stderr);
+    const start = fstatSync(log).size;
+    const child = spawnDaemon(settings, program, log);
     try {
-      await readyLine(child, () => tailOf(stderr, start));
+      await readyLine(child, () => tailOf(log, start));
     } catch (error) {
       const other = error instanceof Failure && error.code === 'conflict';
       if (!(other && (await answers(socketPath(settings), deadline)))) throw error;
@@ -50,15 +53,18 @@ export async function launchDaemon(
       child.unref();
     }
   } finally {
-    closeSync(stderr);
+    closeSync(log);
   }
 }
 
-function openStderr(settings: Settings): number {
-  const file = join(settings.runDir, 'vmsand.stderr');
+/** `vmsand.log`, to which the daemon's stderr goes, so that it outlives this command. */
+function openLog(settings: Settings): number {
+  const file = join(settings.runDir, 'vmsand.log');
   try {
     mkdirSync(settings.runDir, { recursive: true, mode: 0o755 });
-    return openSync(file, 'a+', 0o600);
+    const log = openSync(file, 'a+', 0o600);
+    if (fstatSync(log).size > LOG_MAX_BYTES) ftruncateSync(log);
+    return log;
   } catch (cause) {
     throw new Failure('unavailable', `${file} cannot be written`, {
       hint: 'VMSAN_RUN_DIR says where sockets and logs go',
@@ -67,7 +73,7 @@ function openStderr(settings: Settings): number {
   }
 }
 
-function spawnDaemon(settings: Settings, program: string, stderr: number): ChildProcess {
+function spawnDaemon(settings: Settings, program: string, log: number): ChildProcess {
   const inherited = Object.entries(process.env).filter(
     ([name]) => name.startsWith('VMSAN_') || ['HOME', 'LANG', 'TMPDIR'].includes(name),
   );
@@ -80,7 +86,7 @@ function spawnDaemon(settings: Settings, program: string, stderr: number): Child
       // A user's PATH often lacks the directories of ip and nft.
       PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/local/sbin:/usr/sbin:/sbin`,
     },
-    stdio: ['ignore', 'ignore', stderr, 'pipe'],
+    stdio: ['ignore', 'ignore', log, 'pipe'],
   });
 }
 
@@ -142,7 +148,7 @@ async function answers(socket: string, deadline: number): Promise<boolean> {
 
 function tailOf(fd: number, start: number): string {
   const size = fstatSync(fd).size;
-  const from = Math.max(start, size - STDERR_TAIL_BYTES);
+  const from = Math.max(start, size - TAIL_BYTES);
   const bytes = Buffer.alloc(Math.max(0, size - from));
   readSync(fd, bytes, 0, bytes.length, from);
   return bytes.toString().trim();

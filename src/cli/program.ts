@@ -19,7 +19,7 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     else await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return;
-    const failure = error instanceof CommanderError ? usageFailure(error) : toFailure(error);
+    const failure = error instanceof CommanderError ? usageFailure(error, verb) : toFailure(error);
     printFailure(failure, { json: asksForJson(argv, verb) });
     // A guest's own exit codes pass through `exec`, so ours are Docker's one there.
     process.exitCode = verb?.name === 'exec' ? 125 : exitCodeOf(failure);
@@ -49,10 +49,15 @@ function verbOf(argv: readonly string[]): Verb | undefined {
 }
 
 /** Commander's "error: …\n(Did you mean …?)" as a failure of ours. */
-function usageFailure(error: CommanderError): Failure {
+function usageFailure(error: CommanderError, verb: Verb | undefined): Failure {
+  const help = verb === undefined ? 'vmsan --help' : `vmsan ${verb.name} --help`;
+  // A verb of several verbs, alone.
+  if (error.code === 'commander.help') {
+    return new Failure('bad_input', `vmsan ${verb?.name ?? ''} needs a command`, { hint: help });
+  }
   const [headline = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
   const hint = suggestion?.replace(/^\(Did you mean (.*)\?\)$/, 'did you mean $1?');
-  return new Failure('bad_input', headline, { hint: hint ?? 'vmsan --help' });
+  return new Failure('bad_input', headline, { hint: hint ?? help });
 }
 
 /** Whether `--json` stands among our own words: in `exec`, before the guest's command. */

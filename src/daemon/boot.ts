@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Failure, messageOf } from '../host/failure.ts';
 import { connectAgent, type GuestAgent } from '../guest/agent.ts';
 import { kernelCommandLine } from '../guest/kernel-command-line.ts';
+import { hostTscKhz } from '../guest/tsc.ts';
 import type { Images } from '../image/images.ts';
 import { vmUid } from '../net/plan.ts';
 import type { VmRecord } from '../store/store.ts';
@@ -37,7 +38,10 @@ export async function bootGuest(
       memoryMib: vm.memoryMib,
       accelerator: vm.accelerator,
       ...images,
-      kernelCommandLine: kernelCommandLine({ accelerator: vm.accelerator }),
+      kernelCommandLine: kernelCommandLine({
+        accelerator: vm.accelerator,
+        tscKhz: await hostTscKhz(),
+      }),
       disk: diskOf(context, vm.id),
       network: { tapFd, mac: networkOf(context, vm).guestMac },
       runDir: directoriesOf(context, vm.id).run,

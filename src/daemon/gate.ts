@@ -9,12 +9,20 @@ import { GateService } from '../gen/vmsan/v1/gate_pb.js';
 import { spawnDetached } from '../host/detached.ts';
 import { bindUdp, closeFd, listenTcp, listenUnix } from '../host/ffi.ts';
 import { Failure, messageOf } from '../host/failure.ts';
-import { identify, isAlive, killProcess, type ProcessIdentity } from '../host/process.ts';
+import {
+  identify,
+  isAlive,
+  killProcess,
+  waitUntilGone,
+  type ProcessIdentity,
+} from '../host/process.ts';
 import type { Upstream } from '../net/host-ruleset.ts';
 import type { HostNetwork } from '../net/plan.ts';
 
 const START_DEADLINE_MS = 15_000;
 const CALL_DEADLINE_MS = 2_000;
+const STOP_DEADLINE_MS = 5_000;
+const WATCH_EVERY_MS = 250;
 
 /** A guest as the gate knows it. */
 export interface GuestView {
@@ -99,9 +107,17 @@ export class Gate {
     );
   }
 
-  /** Ends it. What it holds is only memory, so nothing is lost by ending it at once. */
+  /** Resolves when it has ended, whoever ended it. */
+  async ended(): Promise<void> {
+    await waitUntilGone(this.process, Infinity, WATCH_EVERY_MS);
+  }
+
+  /** Ends it and waits until its sockets are free. It holds only memory: nothing is lost. */
   async stop(): Promise<void> {
     killProcess(this.process);
+    if (!(await waitUntilGone(this.process, STOP_DEADLINE_MS))) {
+      throw new Failure('timeout', `vmsan-gate (pid ${this.process.pid}) does not end`);
+    }
   }
 }
 

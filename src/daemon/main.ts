@@ -6,7 +6,7 @@ import { toFailure } from '../api/errors.ts';
 import { identityOf } from '../api/handshake.ts';
 import { loadSettings, type Settings } from '../api/settings.ts';
 import { socketPath } from '../api/socket.ts';
-import { Failure, isErrno } from '../host/failure.ts';
+import { Failure, isErrno, messageOf } from '../host/failure.ts';
 import { KeyedMutex } from '../host/mutex.ts';
 import { locateImages } from '../image/images.ts';
 import { planHost } from '../net/plan.ts';
@@ -16,6 +16,7 @@ import { becomeOnlyDaemon, forgetLock } from './lock.ts';
 import { reconcile } from './reconcile.ts';
 import { removeVm } from './remove.ts';
 import { serve } from './server.ts';
+import type { DaemonProcess } from './service.ts';
 import { SharedNetwork } from './shared-network.ts';
 import { upstreamsOf } from './upstreams.ts';
 
@@ -30,20 +31,20 @@ async function main(): Promise<void> {
   becomeOnlyDaemon(settings.runDir);
   const context = openContext(settings);
   await reconcile(context);
-  const startedAtMs = Date.now();
-  const stop = async (purge: boolean): Promise<number> => {
-    const removed = purge ? await removeAll(context) : 0;
-    server.close();
-    // The answer to this very call goes out first.
-    setImmediate(() => setTimeout(() => leave(context, purge), 50));
-    return removed;
+  let purge: boolean | null = null;
+  const daemon: DaemonProcess = {
+    build: buildId(),
+    startedAtMs: Date.now(),
+    async stop(options) {
+      const removed = options.purge ? await removeAll(context) : 0;
+      purge = options.purge;
+      return removed;
+    },
+    answered() {
+      if (purge !== null) leave(context, purge);
+    },
   };
-  const server = await serve(
-    context,
-    { build: buildId(), startedAtMs, stop },
-    identityOf(settings),
-    socketPath(settings),
-  );
+  await serve(context, daemon, identityOf(settings), socketPath(settings));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => leave(context, false));
   }
@@ -55,13 +56,14 @@ async function main(): Promise<void> {
 
 function openContext(settings: Settings): Context {
   const store = new Store(settings.stateDir);
+  const log = pino({ base: null }, pino.destination(2));
   const host = planHost(settings);
   for (const directory of [settings.stateDir, settings.runDir]) {
     makeOpenDirectory(join(directory, 'vms'));
   }
   return {
     settings,
-    log: pino({ base: null }, pino.destination(2)),
+    log,
     store,
     host,
     images: () => locateImages(),
@@ -74,6 +76,7 @@ function openContext(settings: Settings): Context {
         clear: () => store.clearLentSysctls(),
       },
       upstreams: () => upstreamsOf(settings.dns),
+      onError: (error) => log.error({ error: messageOf(error) }, 'the gate'),
     }),
     live: new Map(),
     turns: new KeyedMutex(),

@@ -1,6 +1,14 @@
 import { chmodSync, rmSync } from 'node:fs';
-import { createServer as createHttp1Server } from 'node:http';
-import { createServer as createHttp2Server } from 'node:http2';
+import {
+  createServer as createHttp1Server,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
+import {
+  createServer as createHttp2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
@@ -32,11 +40,18 @@ export function serve(
     routes: (router) => addServices(router, context, daemon),
     interceptors: [explaining, judging(identity)],
   });
-  const http1 = createHttp1Server(adapter);
+  const answer = (
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+  ) => {
+    response.on('close', () => daemon.answered());
+    adapter(request as IncomingMessage, response as ServerResponse);
+  };
+  const http1 = createHttp1Server(answer);
   const http2 = createHttp2Server();
   http2.on('request', (request, response) => {
     const live = request.url === EXEC_PATH ? acceptExec(context, identity, request.headers) : null;
-    if (live === null) adapter(request, response);
+    if (live === null) answer(request, response);
     else forwardExec(live, request.stream, request.headers);
   });
   const server = createServer((socket) => {

@@ -22,8 +22,10 @@ import { removeVm } from './remove.ts';
 export interface DaemonProcess {
   build: string;
   startedAtMs: number;
-  /** Ends the daemon once the answer is out. With `purge` every VM goes first; gives their number. */
-  stop(purge: boolean): Promise<number>;
+  /** Makes the daemon end once this is answered. With `purge` every VM goes first; gives their number. */
+  stop(options: { purge: boolean }): Promise<number>;
+  /** Told after each answer. */
+  answered(): void;
 }
 
 /** The operations as VmsanService. What they throw becomes a Connect error in an interceptor. */
@@ -75,7 +77,7 @@ export function vmsanService(
     },
 
     async stopDaemon(request) {
-      return { removedVms: await daemon.stop(request.purge) };
+      return { removedVms: await daemon.stop(request) };
     },
   };
 }

@@ -1,7 +1,7 @@
 import { Mutex } from '../host/mutex.ts';
 import type { Upstream } from '../net/host-ruleset.ts';
 import {
-  addGateLink,
+  addGateAddress,
   clearHostNetwork,
   setHostNetwork,
   type LentSysctls,
@@ -25,6 +25,7 @@ export class SharedNetwork {
   readonly #runDir: string;
   readonly #lent: LentSysctls;
   readonly #upstreams: () => Upstream[];
+  readonly #onError: (error: unknown) => void;
   readonly #attached = new Map<string, Attachment>();
   readonly #turn = new Mutex();
   #gate: Gate | null = null;
@@ -34,11 +35,14 @@ export class SharedNetwork {
     runDir: string;
     lent: LentSysctls;
     upstreams: () => Upstream[];
+    /** Told when the gate could not be started again. */
+    onError: (error: unknown) => void;
   }) {
     this.#host = options.host;
     this.#runDir = options.runDir;
     this.#lent = options.lent;
     this.#upstreams = options.upstreams;
+    this.#onError = options.onError;
   }
 
   get gatePid(): number {
@@ -75,7 +79,8 @@ export class SharedNetwork {
   /** Takes up what an earlier daemon left: all of `attachments`, or nothing at all. */
   adopt(attachments: ReadonlyMap<string, Attachment>): Promise<void> {
     return this.#turn.run(async () => {
-      this.#gate = await Gate.adopt(this.#runDir);
+      const gate = await Gate.adopt(this.#runDir);
+      if (gate !== null) this.#keep(gate);
       for (const [id, attachment] of attachments) this.#attached.set(id, attachment);
       if (this.#attached.size > 0) await this.#apply();
       else await this.#clear();
@@ -83,10 +88,8 @@ export class SharedNetwork {
   }
 
   async #apply(): Promise<void> {
-    await addGateLink(this.#host);
-    if (this.#gate?.isAlive() !== true) {
-      this.#gate = await Gate.start(this.#host, this.#runDir);
-    }
+    await addGateAddress(this.#host);
+    if (this.#gate?.isAlive() !== true) this.#keep(await Gate.start(this.#host, this.#runDir));
     await this.#tellGate();
     await setHostNetwork(
       this.#host,
@@ -99,6 +102,21 @@ export class SharedNetwork {
     );
   }
 
+  /** Follows a gate to its end, and starts another while there are VMs. */
+  #keep(gate: Gate): void {
+    this.#gate = gate;
+    void gate
+      .ended()
+      .then(() =>
+        this.#turn.run(async () => {
+          if (this.#gate !== gate) return;
+          this.#gate = null;
+          if (this.#attached.size > 0) await this.#apply();
+        }),
+      )
+      .catch(this.#onError);
+  }
+
   async #tellGate(): Promise<void> {
     const guests = [...this.#attached].map(([vmId, { network, policy }]): GuestView => ({
       vmId,
@@ -109,8 +127,10 @@ export class SharedNetwork {
   }
 
   async #clear(): Promise<void> {
-    await this.#gate?.stop();
+    const gate = this.#gate;
+    // Before its end, so that nobody starts another in its place.
     this.#gate = null;
+    await gate?.stop();
     await clearHostNetwork(this.#host, this.#lent);
   }
 }

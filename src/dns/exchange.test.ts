@@ -55,10 +55,8 @@ test('each query has its own id and port', async () => {
 test('answers with another id, question or source are not believed', async () => {
   const stranger = createSocket('udp4');
   await using fake = await FakeUpstream.start(async (query) => {
-    const forged = (packet: object) =>
-      answerTo({ packet: { ...query.packet, ...packet } as never }, [
-        a('www.example', '198.51.100.66'),
-      ]);
+    const forged = (packet: Partial<typeof query.packet>) =>
+      answerTo({ packet: { ...query.packet, ...packet } }, [a('www.example', '198.51.100.66')]);
     const other = { type: 'A' as const, name: 'other.example', class: 'IN' as const };
     // Sent first, on loopback, hence there before the true answer.
     await new Promise((sent) => stranger.send(forged({}), query.sourcePort, '127.0.0.1', sent));

@@ -4,6 +4,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { bindUdp, listenTcp } from '../host/ffi.ts';
+import { until } from '../../test/lab/until.ts';
 import { framed } from '../../test/fakes/upstream.ts';
 import type { Resolve } from './resolver.ts';
 import { serveTcp, type TcpLimits } from './tcp-server.ts';
@@ -93,7 +94,7 @@ test('TCP: messages in fragments, several at once, and a shut-down before the an
   const server = await tcpServer({});
   try {
     const socket = tcpClient(server);
-    const stream = Buffer.concat([...'abcdefghijkl'].map((text) => framed(Buffer.from(text))));
+    const stream = Buffer.concat(Array.from('abcdefghijkl', (text) => framed(Buffer.from(text))));
     const all = readAll(socket);
     for (const byte of stream.subarray(0, 7)) {
       await new Promise((sent) => socket.write(Buffer.from([byte]), sent));
@@ -124,15 +125,12 @@ test('TCP: a guest has only so many connections, and closing one makes room', as
     assert.equal(await ask(second, 'two'), 'two');
     assert.equal(await ask(tcpClient(server), 'three'), '');
     first.destroy();
-    // The server sees the end of the first a moment later.
-    const end = performance.now() + 5000;
-    let answer = '';
-    while (answer === '' && performance.now() < end) {
+    await until('the server has seen the first one close', async () => {
       const third = tcpClient(server);
-      answer = await ask(third, 'three');
+      const answer = await ask(third, 'three');
       third.destroy();
-    }
-    assert.equal(answer, 'three');
+      return answer === 'three';
+    });
     second.destroy();
   } finally {
     server.close();
@@ -163,11 +161,11 @@ test('TCP: no more queries are read than may wait', async () => {
     socket.write(Buffer.concat(['a', 'b', 'c'].map((text) => framed(Buffer.from(text)))));
     const other = tcpClient(server);
     other.write(framed(Buffer.from('z')));
-    while (answers.length < 3) await new Promise(setImmediate);
+    await until('three queries are being answered', () => answers.length >= 3);
     assert.equal(answers.length, 3, 'two of the first connection, one of the second');
     answers[0]?.();
     await once(socket, 'data', deadline());
-    while (answers.length < 4) await new Promise(setImmediate);
+    await until('an answer made room for the next', () => answers.length === 4);
     for (const client of [socket, other]) client.destroy();
   } finally {
     server.close();

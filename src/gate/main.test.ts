@@ -126,6 +126,26 @@ test('it serves the sockets it was handed, and the policy as it is now', async (
   assert.equal(rcodeOf(await askUdp()), 'REFUSED');
 });
 
+test('nothing a guest sends ends it', async () => {
+  await setPolicy('allow-all');
+  const socket = createSocket('udp4');
+  for (let i = 0; i < 2000; i++) {
+    const bytes = Buffer.from(QUERY);
+    // A walk over the whole message: each byte gets each of some odd values.
+    bytes[i % bytes.length] = [0, 0x3f, 0x40, 0x80, 0xc0, 0xff][i % 6] ?? 0;
+    const cut = i % 3 === 0 ? bytes.subarray(0, i % bytes.length) : bytes;
+    await new Promise((sent) => socket.send(cut, address.udp, '127.0.0.1', sent));
+  }
+  socket.close();
+  const stream = connect(address.tcp, '127.0.0.1');
+  stream.write(Buffer.alloc(100_000, 0x5a));
+  await once(stream, 'error', { signal: AbortSignal.timeout(5000) });
+  assert.equal(rcodeOf(await askTcp()), 'NOERROR');
+  assert.equal((await client.getGate({})).pid, gate.pid);
+  const log = readFileSync(join(dir, 'gate.log'), 'utf8').split('\n');
+  assert.ok(log.length < 10, `${log.length} lines are in the log`);
+});
+
 test('a snapshot that cannot be right changes nothing', async () => {
   await setPolicy('allow-all');
   const guest = { guestIp: '127.0.0.1', vmId: 'vm-00000001', policy: 'deny-all' };

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { isErrno } from './failure.ts';
 
 /** A process id is used again; with its start time (proc_pid_stat(5), field 22) it is not. */
@@ -37,4 +38,22 @@ export function killProcess(process: ProcessIdentity, signal: NodeJS.Signals = '
   } catch (error) {
     if (!isErrno(error, 'ESRCH')) throw error;
   }
+}
+
+/**
+ * Waits for a process that need not be our child; the kernel tells only
+ * parents, so it is looked at again and again.
+ * @returns whether it was gone before the deadline, in milliseconds from now
+ */
+export async function waitUntilGone(
+  process: ProcessIdentity,
+  deadlineMs: number,
+  everyMs = 5,
+): Promise<boolean> {
+  const end = performance.now() + deadlineMs;
+  while (isAlive(process)) {
+    if (performance.now() > end) return false;
+    await setTimeout(everyMs, undefined, { ref: false });
+  }
+  return true;
 }

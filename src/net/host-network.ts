@@ -1,8 +1,11 @@
 import { ipBatch, ipJson } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
-import { linkExists, readSysctl, writeSysctl } from '../host/sysctl.ts';
+import { readSysctl, writeSysctl } from '../host/sysctl.ts';
 import { NO_HOST_RULESET, renderHostRuleset, type Upstream } from './host-ruleset.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
+
+/** Every kernel has it, which is not so of dummy links. */
+const GATE_LINK = 'lo';
 
 /** A kernel setting that we changed, and what to put back. */
 export interface LentSysctl {
@@ -33,10 +36,10 @@ export async function setHostNetwork(
   wanted: WantedHostNetwork,
   lent: LentSysctls,
 ): Promise<void> {
-  const uplinks = await uplinksOf(host, wanted.vms);
+  const uplinks = await uplinksOf(wanted.vms);
   const toLend = uplinks.filter((link) => readSysctl(forwardingOf(link)) === '0');
   for (const link of toLend) lent.add({ path: forwardingOf(link), before: '0' });
-  const lentLinks = lent.list().map(({ path }) => path.split('/')[4]!);
+  const lentLinks = lent.list().map(({ path }) => linkOfForwarding(path));
   // The table that keeps a lent link from forwarding for others comes before the lending.
   nftables(undefined, renderHostRuleset(host, { ...wanted, lentLinks }));
   for (const link of toLend) writeSysctl(forwardingOf(link), '1');
@@ -53,23 +56,30 @@ export async function clearHostNetwork(host: HostNetwork, lent: LentSysctls): Pr
   }
   lent.clear();
   nftables(undefined, NO_HOST_RULESET);
-  if (linkExists(host.gateLink)) await ipBatch(undefined, [`link delete dev ${host.gateLink}`]);
+  await removeGateAddress(host);
 }
 
-/** The dummy link that the gate listens on. Twice is once. */
-export async function addGateLink(host: HostNetwork): Promise<void> {
-  if (linkExists(host.gateLink)) return;
-  await ipBatch(undefined, [
-    `link add name ${host.gateLink} type dummy`,
-    `address add ${host.gateIp}/32 dev ${host.gateLink}`,
-    `link set dev ${host.gateLink} up`,
+/** Gives the host the address that the gate listens on. Twice is once. */
+export async function addGateAddress(host: HostNetwork): Promise<void> {
+  await ipBatch(undefined, [`address replace ${host.gateIp}/32 dev ${GATE_LINK} scope host`]);
+}
+
+async function removeGateAddress(host: HostNetwork): Promise<void> {
+  const links = await ipJson<{ addr_info: { local?: string }[] }>(undefined, [
+    '-4',
+    'address',
+    'show',
+    'dev',
+    GATE_LINK,
   ]);
+  const there = links.some(({ addr_info }) => addr_info.some(({ local }) => local === host.gateIp));
+  if (there) await ipBatch(undefined, [`address delete ${host.gateIp}/32 dev ${GATE_LINK}`]);
 }
 
 /** Interfaces that a route points out of, ours and loopback left out. */
-async function uplinksOf(host: HostNetwork, vms: readonly VmNetwork[]): Promise<string[]> {
+async function uplinksOf(vms: readonly VmNetwork[]): Promise<string[]> {
   const routes = await ipJson<{ dev?: string }>(undefined, ['-4', 'route', 'show', 'table', 'all']);
-  const ours = new Set(['lo', host.gateLink, ...vms.map((vm) => vm.hostLink)]);
+  const ours = new Set([GATE_LINK, ...vms.map((vm) => vm.hostLink)]);
   return [...new Set(routes.flatMap(({ dev }) => (dev === undefined ? [] : [dev])))].filter(
     (dev) => !ours.has(dev),
   );
@@ -77,4 +87,8 @@ async function uplinksOf(host: HostNetwork, vms: readonly VmNetwork[]): Promise<
 
 function forwardingOf(link: string): string {
   return `net/ipv4/conf/${link}/forwarding`;
+}
+
+function linkOfForwarding(path: string): string {
+  return path.split('/')[3]!;
 }

@@ -60,18 +60,18 @@ table inet vmsan {
 
   # Before connection tracking: a VM link carries its VM's address and no
   # other, and the gate hears VM links only.
-  chain raw {
+  chain sources {
     type filter hook prerouting priority raw; policy accept;
-    iifname @vm_links goto from_vm
+    iifname @vm_links goto known_source
     ip daddr ${gateIp} drop
   }
-  chain from_vm {
+  chain known_source {
     iifname . ip saddr @vms accept
     drop
   }
 
   # Before any DNAT of the host's: what a VM addresses to the host itself.
-  chain local {
+  chain before_dnat {
     type filter hook prerouting priority mangle; policy accept;
     iifname @vm_links goto to_host
   }
@@ -91,16 +91,16 @@ table inet vmsan {
 
   chain forward {
     type filter hook forward priority filter; policy accept;
-    iifname @vm_links goto out
-    oifname @vm_links goto in
+    iifname @vm_links goto leaving
+    oifname @vm_links goto entering
     # These forward only because we need the replies; for all else they are as they were.
     iifname @lent_links drop
   }
-  chain out {
+  chain leaving {
     oifname @vm_links goto refuse
     tcp flags syn tcp option maxseg size set rt mtu
   }
-  chain in {
+  chain entering {
     ct state established,related accept
     ct status dnat accept
     drop
@@ -109,15 +109,15 @@ table inet vmsan {
   # The gate reads hostile bytes: it talks to guests and to its resolvers.
   chain output {
     type filter hook output priority filter; policy accept;
-    meta skuid ${host.gateUid} goto gate
+    meta skuid ${host.gateUid} goto from_gate
   }
-  chain gate {
+  chain from_gate {
     oifname @vm_links ct state established accept
     ip daddr . th dport @upstreams accept
     reject with icmpx type admin-prohibited
   }
 
-  chain masquerade {
+  chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr @guests oifname != @vm_links masquerade
   }

@@ -39,8 +39,7 @@ export interface VmNetwork {
 /** What all VMs of a host share. */
 export interface HostNetwork {
   pools: Pools;
-  /** The dummy link that carries `gateIp`. */
-  gateLink: string;
+  /** An address of the host's that only the gate listens on. */
   gateIp: string;
   /** TCP and UDP port of the gate's resolver. */
   dnsPort: number;
@@ -102,7 +101,6 @@ export function planVm(pools: Pools, slot: number, id: string): VmNetwork {
 export function planHost(pools: Pools): HostNetwork {
   return {
     pools,
-    gateLink: 'vmsan0',
     gateIp: dotted(firstAddress(pools.transitPool) + 1),
     dnsPort: DNS_PORT,
     gateUid: FIRST_UID,

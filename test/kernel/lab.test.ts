@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { run } from '../../src/host/run.ts';
 import { firstLine } from '../lab/machine.ts';
-import { killGroup } from '../lab/command.ts';
+import { killGroup, runCommand } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
 import { labPaths, TREE } from '../lab/paths.ts';
 import { until } from '../lab/until.ts';
@@ -121,13 +121,20 @@ describe('the lab', () => {
   });
 
   test('echoes UDP and TCP, and answers lines', async () => {
-    const send = (text: string, ...args: string[]) =>
-      lab.exec(['nc', '-w', '1', ...args], { stdin: text });
-    const echo = [world.website.address, String(world.ports.echo)];
-    assert.equal((await send('over UDP\n', '-u', ...echo)).stdout, 'over UDP\n');
-    assert.equal((await send('over TCP\n', ...echo)).stdout, 'over TCP\n');
-    const lines = await send('good day\n', world.website.address, String(world.ports.lines));
-    assert.equal(lines.stdout, 'hello from the lab\nyou said: good day\n');
+    const { website, ports } = world;
+    const udp = `
+      const socket = require('node:dgram').createSocket('udp4');
+      socket.on('message', (text) => { console.log(String(text)); socket.close(); });
+      socket.send('over UDP', ${ports.echo}, '${website.address}');`;
+    const echoed = await lab.exec([process.execPath, '-e', udp], { timeoutMs: 5_000 });
+    assert.equal(echoed.stdout, 'over UDP\n');
+
+    const send = async (stdin: string, port: number) => {
+      const argv = ['nc', '-N', '-w', '5', website.address, String(port)];
+      return (await lab.exec(argv, { stdin })).stdout;
+    };
+    assert.equal(await send('over TCP\n', ports.echo), 'over TCP\n');
+    assert.equal(await send('good day\n', ports.lines), 'hello from the lab\nyou said: good day\n');
     const said = (await lab.log()).find(({ line }) => line !== undefined);
     assert.equal(said?.line, 'good day');
   });
@@ -142,7 +149,7 @@ describe('the lab', () => {
   test('counts packets to addresses that nobody owns, and answers that they are unreachable', async () => {
     const nowhere = '198.18.0.1';
     const mark = await lab.mark();
-    assert.equal(await lab.packetsTo(nowhere, { since: mark }), 0);
+    assert.deepEqual(await lab.arrivals(mark), []);
     const { exitCode } = await curl(`http://${nowhere}:81/`);
     assert.equal(exitCode, 7, 'curl: failed to connect');
     assert.equal(await lab.packetsTo(nowhere, { since: mark }), 1);
@@ -255,6 +262,47 @@ describe('the end of a lab', () => {
     await until('its machines are gone', () => !lab.host.alive && !lab.internet.alive);
     assert.equal(Lab.attach(name), undefined);
     assert.ok(!existsSync(labPaths(name).dir), 'the next lab clears what it left');
+  });
+});
+
+describe('npm run lab', () => {
+  const name = `cli-${process.pid}`;
+  const cli = async (...args: string[]) => {
+    const command = [process.execPath, `${TREE}/test/lab/cli.ts`, ...args];
+    const { PATH = '' } = process.env;
+    return await runCommand(command, command, { env: { PATH, LAB: name, VMSAN_ACCEL: 'tcg' } });
+  };
+  after(async () => {
+    await Lab.attach(name)?.stop();
+  });
+
+  test('makes the lab when it is not there, and keeps it for the next command', async () => {
+    assert.equal((await cli('--status')).exitCode, 1);
+    const first = await cli('sh', '-c', 'echo kept >/run/note; cat /run/note; env; exit 5');
+    assert.equal(first.exitCode, 5);
+    assert.match(first.stdout, /^kept$/m);
+    assert.doesNotMatch(first.stdout, /VMSAN_/);
+    assert.match(first.stderr, /lab: up/);
+    const second = await cli('cat', '/run/note');
+    assert.deepEqual(second, { exitCode: 0, stdout: 'kept\n', stderr: '' });
+    assert.equal((await cli('--status')).exitCode, 0);
+  });
+
+  test('starts it anew when part of it was killed', async () => {
+    await cli('true');
+    const broken = Lab.attach(name);
+    process.kill(broken!.internet.pid, 'SIGKILL');
+    const { exitCode, stderr } = await cli('curl', '-s', `http://${world.website.address}/`);
+    assert.equal(exitCode, 0);
+    assert.match(stderr, /part of it was killed/);
+  });
+
+  test('ends it with all that runs in it', async () => {
+    await cli('sh', '-c', 'setsid sleep 1000 >/dev/null 2>&1 </dev/null &');
+    const traces = tracesOf(Lab.attach(name)!);
+    assert.equal((await cli('--down')).exitCode, 0);
+    assert.deepEqual(traces(), []);
+    assert.equal((await cli('--down')).exitCode, 0);
   });
 });
 

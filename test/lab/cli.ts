@@ -1,6 +1,6 @@
 /**
- * `npm run lab -- <command …>`: runs a command on the host of the persistent
- * lab "default", which is made when it is not there.
+ * `npm run lab -- <command …>`: runs a command on the host of a persistent
+ * lab, which is made when it is not there. `LAB` names another than "default".
  */
 import { spawn } from 'node:child_process';
 import { messageOf } from '../../src/host/failure.ts';
@@ -8,11 +8,14 @@ import { closed } from './command.ts';
 import { Lab } from './lab.ts';
 import { cleanEnvironment } from './machine.ts';
 
-const NAME = 'default';
+const NAME = process.env.LAB ?? 'default';
 const USAGE = `npm run lab                    a shell on the lab's host
 npm run lab -- COMMAND …       a command there, such as: vmsan create
 npm run lab -- --status        whether the lab is up
 npm run lab -- --down          end it, with everything in it
+
+There, $LAB_CA is the CA that the lab's HTTPS servers have their certificate from.
+LAB=NAME npm run lab …         a lab of its own
 `;
 
 async function main(args: readonly string[]): Promise<number> {

@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/host/failure.ts';
 import { denyWhileDownloading } from './demo/live-change.ts';
-import { HOST_PORT, tryProbe, underAllowAll, underDenyAll } from './demo/probes.ts';
+import { countedSince, HOST_PORT, tryProbe, underAllowAll, underDenyAll } from './demo/probes.ts';
 import type { Outcome, Probe } from './demo/probes.ts';
 import { Narrator, tableOf } from './demo/report.ts';
 import { Lab } from './lab.ts';
@@ -40,7 +40,9 @@ async function demonstrate(lab: Lab, narrator: Narrator, outcomes: Outcome[]): P
 
   narrator.heading('The same VM, still running, under deny-all');
   take(await denyWhileDownloading(lab, VM));
+  const mark = await lab.mark();
   await tryAll('deny-all', underDenyAll);
+  take(await countedSince(lab, mark));
 
   narrator.heading('And back');
   await narrator.step(`vmsan network ${VM} --network-policy allow-all`, () =>

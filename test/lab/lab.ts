@@ -1,17 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import type { ChildProcess } from 'node:child_process';
-import { makeCertificates } from './certificates.ts';
+import { build, remove, type BuildOptions } from './build.ts';
 import { closed, killGroup, type ExecOptions, type ExecResult } from './command.ts';
-import { hostSetup, INTERNET_SETUP } from './mounts.ts';
 import { settled } from './internet/control.ts';
 import type { Contact } from './internet/journal.ts';
-import { assertNoWayOut, joinMachines } from './links.ts';
-import { firstLine, letGo, Machine } from './machine.ts';
-import { arrivedSince, countArrivals, readArrivals, type Arrivals } from './packets.ts';
+import { assertNoWayOut } from './links.ts';
+import { firstLine, Machine } from './machine.ts';
+import { arrivedSince, readArrivals, type Arrivals } from './packets.ts';
 import { labPaths, TREE, type LabPaths } from './paths.ts';
-import { claim, readRecord, sweep, writeRecord } from './record.ts';
-import * as world from './world.ts';
+import { readRecord, sweep } from './record.ts';
 
 /** A moment in the lab: what reached the internet before it does not count after. */
 export interface Mark {
@@ -21,13 +19,9 @@ export interface Mark {
 
 const START: Mark = { contacts: 0, arrivals: [] };
 
-export interface LabOptions {
+export interface LabOptions extends BuildOptions {
   /** Lower-case letters, digits, dashes. Default: random. */
   name?: string;
-  /** The lab outlives this process; `Lab.attach` finds it. Default false: it ends with it, however it ends. */
-  persistent?: boolean;
-  /** Told what is done next. When it throws, the start fails there. */
-  onStep?: (step: string) => void;
 }
 
 /**
@@ -57,43 +51,9 @@ export class Lab {
   static async start(options: LabOptions = {}): Promise<Lab> {
     const name = options.name ?? randomBytes(4).toString('hex');
     if (!/^[a-z0-9-]{1,24}$/.test(name)) throw new Error(`not a name for a lab: ${name}`);
-    if (process.getuid?.() !== 0)
-      throw new Error('the lab makes network namespaces: run it as root');
-    const persistent = options.persistent ?? false;
-    sweep();
-    claim(name);
-    const started: Machine[] = [];
-    const paths = labPaths(name);
-    const step = options.onStep ?? (() => {});
-    let certificates: Promise<void> | undefined;
-    try {
-      step('make the namespaces');
-      certificates = makeCertificates(paths);
-      certificates.catch(() => {});
-      makeHostFiles(paths);
-      const start = async (setup: string) => {
-        const machine = await Machine.start({ setup, persistent });
-        started.push(machine);
-        return machine;
-      };
-      const [host, internet] = await allOrFirstError(
-        start(hostSetup(paths)),
-        start(INTERNET_SETUP),
-      );
-      step('join them');
-      await joinMachines(host, internet);
-      await countArrivals(internet);
-      step('make the certificates');
-      await certificates;
-      step('start the servers');
-      await startServers(name, internet, paths);
-      writeRecord(paths.dir, { host: host.holder, internet: internet.holder });
-      return new Lab(name, host, internet);
-    } catch (error) {
-      await Promise.allSettled([certificates]);
-      await remove(name, started);
-      throw error;
-    }
+    if (process.getuid?.() !== 0) throw new Error('the lab makes namespaces: run it as root');
+    const { host, internet } = await build(name, options);
+    return new Lab(name, host, internet);
   }
 
   /** @returns the running lab of that name that another process started; undefined when there is none */
@@ -224,47 +184,6 @@ export interface HostListener extends AsyncDisposable {
   /** What reached it so far. */
   log(): Promise<Contact[]>;
   stop(): Promise<void>;
-}
-
-function makeHostFiles(paths: LabPaths): void {
-  for (const dir of [paths.etc, paths.etcWork, paths.varLib, paths.varLibWork, paths.sys]) {
-    mkdirSync(dir, { mode: 0o755 });
-  }
-  writeFileSync(`${paths.etc}/resolv.conf`, `nameserver ${world.resolver.address}\n`);
-  writeFileSync(`${paths.etc}/hosts`, '127.0.0.1 localhost\n::1 localhost\n');
-}
-
-async function startServers(name: string, internet: Machine, paths: LabPaths): Promise<void> {
-  const errors = openSync(paths.internetErrors, 'a', 0o600);
-  try {
-    const argv = [process.execPath, `${TREE}/test/lab/internet/main.ts`, name];
-    const child = internet.spawn(argv, { stdio: ['ignore', 'pipe', errors] });
-    await firstLine(child, "the lab's internet").catch((cause: unknown) => {
-      throw new Error(readFileSync(paths.internetErrors, 'utf8').trim(), { cause });
-    });
-    letGo(child);
-  } finally {
-    closeSync(errors);
-  }
-}
-
-/** Waits for both, even when one fails: what the other made must be known to be removed. */
-async function allOrFirstError<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  await Promise.allSettled([a, b]);
-  return [await a, await b];
-}
-
-/** Tries every step, whatever fails; throws what failed. */
-async function remove(name: string, machines: readonly Machine[]): Promise<void> {
-  const results = await Promise.allSettled(machines.map((machine) => machine.stop()));
-  const failed = results.filter((result) => result.status === 'rejected');
-  if (failed.length > 0) {
-    throw new AggregateError(
-      failed.map(({ reason }) => reason as unknown),
-      `lab ${name} does not stop`,
-    );
-  }
-  rmSync(labPaths(name).dir, { recursive: true, force: true });
 }
 
 function readJournal(file: string): Contact[] {

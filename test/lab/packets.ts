@@ -4,7 +4,8 @@ import * as world from './world.ts';
 /**
  * Counts every packet that comes over the uplink, before anything in the
  * internet may drop it: proof that *nothing* reached an address, whether or
- * not a server was there to write it down.
+ * not a server was there to write it down. Neighbour discovery, by which the
+ * two kernels find each other at any time, does not count; ARP is not IP.
  */
 const TABLE = `table inet lab {
   set all4 { type ipv4_addr; flags dynamic; counter; }
@@ -13,6 +14,8 @@ const TABLE = `table inet lab {
   chain arrivals {
     type filter hook prerouting priority raw; policy accept;
     iifname != "${world.router.link}" return
+    ip6 daddr ff02::/16 return
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return
     update @all4 { ip daddr }
     update @all6 { ip6 daddr }
     ip protocol { tcp, udp } update @ports4 { ip daddr . ip protocol . th dport }

@@ -138,3 +138,19 @@ func linkStandardStreams() error {
 	}
 	return nil
 }
+
+// Release writes everything to the disk and makes it read-only, which leaves
+// its file system clean. Processes that hold files open for writing must be
+// gone.
+func (d *Disk) Release() error {
+	unix.Sync()
+	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("remount /: %w", err)
+	}
+	// Its path is out of reach, but a mount is also named by an open file.
+	hidden := fmt.Sprintf("/proc/self/fd/%d", d.fd)
+	if err := unix.Mount("", hidden, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("remount disk: %w", err)
+	}
+	return nil
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,7 +26,7 @@ type Port struct {
 	input      [inputSize]byte
 	start, end int
 
-	current *Session
+	current atomic.Pointer[Session]
 }
 
 var _ net.Listener = (*Port)(nil)
@@ -52,8 +53,8 @@ func newPort(file *os.File) (*Port, error) {
 // Accept waits for the end of the current session and then for the next
 // host's hello, and answers it.
 func (p *Port) Accept() (net.Conn, error) {
-	if p.current != nil {
-		<-p.current.Done()
+	if current := p.current.Load(); current != nil {
+		<-current.Done()
 	}
 	if err := p.file.SetDeadline(time.Time{}); err != nil {
 		return nil, err
@@ -62,14 +63,25 @@ func (p *Port) Accept() (net.Conn, error) {
 		line, consumed := scanHello(p.input[p.start:p.end])
 		p.start += consumed
 		if line != nil {
-			p.current = &Session{port: p, done: make(chan struct{})}
-			if _, err := p.current.Write(line); err != nil {
+			session := &Session{port: p, done: make(chan struct{})}
+			if _, err := session.Write(line); err != nil {
 				return nil, fmt.Errorf("answer hello: %w", err)
 			}
-			return p.current, nil
+			p.current.Store(session)
+			return session, nil
 		}
 		if err := p.fill(true); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// AwaitHangUp waits for the end of the current session, but not for ever.
+func (p *Port) AwaitHangUp(deadline time.Duration) {
+	if current := p.current.Load(); current != nil {
+		select {
+		case <-current.Done():
+		case <-time.After(deadline):
 		}
 	}
 }

@@ -55,9 +55,10 @@ async function stopIt(options: Json & { purge?: true }): Promise<void> {
     const left = before?.runningVms ?? 0;
     if (left > 0) say(`${vms(left)} on running, under the policy last set`);
   } else {
-    say(`removed ${removedVms} ${removedVms === 1 ? 'VM' : 'VMs'}, and with them their disks,`);
-    say('  network namespaces, links and firewall tables; the daemon has ended');
-    say(`kept: images in ${settings.cacheDir}`);
+    const what =
+      removedVms === 1 ? '1 VM, and with it its' : `${removedVms} VMs, and with them their`;
+    say(`removed ${what} disks, network namespaces, links and firewall rules`);
+    say(`vmsand has ended; the images in ${settings.cacheDir} are kept`);
   }
 }
 

@@ -26,7 +26,7 @@ export function define(command: Command): Command {
     .option('-u, --user <user>', 'a name or uid, with ":group" if needed (default: root)')
     .addOption(valueFlag('-w, --workdir <path>', "default: the user's home", absolute))
     .addOption(valueFlag('-e, --env <KEY=VALUE>', 'may repeat; KEY alone passes ours on', variable))
-    .addOption(jsonFlag('{"exitCode", "signal", "stdout", "stderr"} at the end'))
+    .addOption(jsonFlag('at the end {"exitCode", "signal", "stdout", "stderr"}'))
     .addHelpText(
       'after',
       `

@@ -33,7 +33,8 @@ export interface Output {
   text(): { stdout: string; stderr: string };
 }
 
-type Requests = WritableIterable<MessageInitShape<typeof ExecRequestSchema>>;
+type Request = MessageInitShape<typeof ExecRequestSchema>;
+type Requests = WritableIterable<Request>;
 
 /**
  * Runs a process by argv and returns how it ended. SIGINT, SIGTERM and SIGHUP
@@ -48,8 +49,7 @@ export async function runInGuest(
 ): Promise<End> {
   const requests: Requests = createWritableIterable();
   const responses = agent.exec(requests);
-  // Every write ends when the call reads on; one that never does ends with the process.
-  void requests.write({ message: { case: 'start', value: command } });
+  void post(requests, { case: 'start', value: command });
   const signals = forwardSignals(requests);
   let end: End | undefined;
   try {
@@ -89,6 +89,15 @@ export async function runInGuest(
   return end;
 }
 
+/** Resolves when the request is on its way. One that comes too late is of no use to anybody. */
+async function post(requests: Requests, message: NonNullable<Request['message']>): Promise<void> {
+  try {
+    await requests.write({ message });
+  } catch {
+    // Closed: the process has ended.
+  }
+}
+
 /** Before the process runs a signal ends us; then it is the process's. */
 function forwardSignals(requests: Requests): { started(): void; stop(): void } {
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -97,7 +106,7 @@ function forwardSignals(requests: Requests): { started(): void; stop(): void } {
     const signal = constants.signals[name];
     const handler = (): void => {
       if (!running) process.exit(128 + signal);
-      void requests.write({ message: { case: 'signal', value: signal } });
+      void post(requests, { case: 'signal', value: signal });
     };
     process.on(name, handler);
     return { name, handler };
@@ -117,13 +126,13 @@ async function forwardStdin(requests: Requests, ended: () => boolean): Promise<v
   try {
     for await (const chunk of process.stdin) {
       if (ended()) return;
-      await requests.write({ message: { case: 'stdin', value: chunk as Buffer } });
+      await post(requests, { case: 'stdin', value: chunk as Buffer });
     }
   } catch (error) {
     if (ended()) return;
     remark(`vmsan: stdin cannot be read: ${printable(String(error))}`);
   }
-  if (!ended()) await requests.write({ message: { case: 'stdinEnd', value: {} } });
+  if (!ended()) await post(requests, { case: 'stdinEnd', value: {} });
 }
 
 /** Passes output through to our own stdout and stderr, no faster than they are read. */

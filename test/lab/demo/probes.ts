@@ -139,6 +139,21 @@ export async function evidence(lab: Lab, address: string, mark: Mark): Promise<s
   return `${countOf(contacts.length, first!.event)}, ${countOf(packets, 'packet')}`;
 }
 
+/** Under deny-all: that not one packet, to any address, came out of the host since `mark`. */
+export async function countedSince(lab: Lab, mark: Mark): Promise<Outcome> {
+  const arrivals = (await lab.arrivals(mark)).filter(({ port }) => port === undefined);
+  const packets = arrivals.reduce((sum, one) => sum + one.packets, 0);
+  return {
+    policy: 'deny-all',
+    what: 'anything at all',
+    command: '(all of these together, counted where they would arrive)',
+    promised: 'denied',
+    guest: '',
+    internet: countOf(packets, 'packet'),
+    asPromised: packets === 0,
+  };
+}
+
 function countOf(count: number, noun: string): string {
   if (count === 0) return NOTHING;
   return `${count} ${count === 1 ? noun : noun.replace(/y$/, 'ie').concat('s')}`;
@@ -152,5 +167,13 @@ function words(stdout: string, stderr: string): string {
   const said = `${stderr}\n${stdout}`.split('\n').map((line) => line.trim());
   const why = /^curl:|packet loss|no servers could be reached|timed out/;
   const line = said.find((one) => why.test(one)) ?? said.find((one) => one !== '') ?? 'no answer';
-  return line.replace(/^curl: \(\d+\) /, '').replace(/ after \d+ ms|, time .*$/g, '');
+  return line
+    .replace(/^curl: \(\d+\) /, '')
+    .replace(/^(Could not resolve host).*/, '$1')
+    .replace(/^Failed to connect to .*/, 'no connection')
+    .replace(/^\d+ packets transmitted, 0 received.*/, 'no reply')
+    .replace(
+      /^;; (communications error|no servers could be reached|connection timed out).*/,
+      'no answer',
+    );
 }

@@ -14,17 +14,23 @@ export class Narrator {
     this.#write(`\n${text}\n`);
   }
 
+  /** @param what said before, because a boot takes seconds */
   async step<T>(what: string, work: () => Promise<T>): Promise<T> {
     const start = performance.now();
-    const value = await work();
-    const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    this.#write(`  ${what} (${seconds} s)\n`);
-    return value;
+    this.#write(`  ${what}`);
+    try {
+      const value = await work();
+      this.#write(` (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+      return value;
+    } finally {
+      this.#write('\n');
+    }
   }
 
-  outcome(outcome: Outcome): void {
-    this.#write(`  ${outcome.asPromised ? 'ok  ' : 'FAIL'} ${outcome.command}\n`);
-    this.#write(`       the VM saw: ${outcome.guest}; the other end saw: ${outcome.internet}\n`);
+  outcome({ asPromised, command, guest, internet }: Outcome): void {
+    this.#write(`  ${asPromised ? 'ok  ' : 'FAIL'} ${command}\n`);
+    const saw = guest === '' ? '' : `the VM saw: ${guest}; `;
+    this.#write(`       ${saw}the other end saw: ${internet}\n`);
   }
 }
 
@@ -33,11 +39,13 @@ export function tableOf(outcomes: readonly Outcome[]): string {
   const table = new Table({
     head: ['policy', 'from inside the VM', 'promised', 'the VM saw', 'the other end saw', ''],
     style: { head: [], border: [] },
-    colWidths: [14, 26, 10, 34, 26, 6],
-    wordWrap: true,
+    chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
   });
+  let last = '';
   for (const { policy, what, promised, guest, internet, asPromised } of outcomes) {
-    table.push([policy, what, promised, guest, internet, asPromised ? 'ok' : 'FAIL']);
+    const first = policy === last ? '' : policy;
+    table.push([first, what, promised, guest, internet, asPromised ? 'ok' : 'FAIL']);
+    last = policy;
   }
   return table.toString();
 }

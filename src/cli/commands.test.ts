@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { VmState, type VmSchema } from '../gen/vmsan/v1/vmsan_pb.js';
+import { Failure } from '../host/failure.ts';
+import { fakeDaemon } from './testing/fake-daemon.ts';
+import { bundledProgram, BUILD, type Program } from './testing/program.ts';
+
+let vmsan: Program;
+before(async () => {
+  vmsan = await bundledProgram();
+});
+after(() => vmsan[Symbol.asyncDispose]());
+
+const WEB: MessageInitShape<typeof VmSchema> = {
+  id: 'vm-00000001',
+  name: 'web',
+  state: VmState.RUNNING,
+  slot: 3,
+  guestIp: '172.16.3.2',
+  gatewayIp: '172.16.3.1',
+  network: { policy: 'deny-all', generation: 2 },
+  vcpus: 1,
+  memoryMib: 512,
+  diskBytes: 10n * 1024n ** 3n,
+  createdAtMs: 1_700_000_000_000n,
+  accelerator: 'tcg',
+  netns: 'vmsan-vm-00000001',
+  pid: 4711,
+};
+const WEB_JSON = {
+  id: 'vm-00000001',
+  name: 'web',
+  state: 'running',
+  slot: 3,
+  guestIp: '172.16.3.2',
+  gatewayIp: '172.16.3.1',
+  network: { policy: 'deny-all', generation: 2 },
+  vcpus: 1,
+  memoryMib: 512,
+  diskBytes: 10_737_418_240,
+  createdAt: '2023-11-14T22:13:20.000Z',
+  accelerator: 'tcg',
+  netns: 'vmsan-vm-00000001',
+  pid: 4711,
+};
+
+test('list: a table, ids alone, or the JSON schema', async () => {
+  const evil = { ...WEB, id: 'vm-00000002', name: 'a\x1b[2Jb', state: VmState.STOPPED, pid: 0 };
+  await using daemon = await fakeDaemon({ listVms: () => ({ vms: [WEB, evil] }) });
+  const { stdout, stderr, code } = await vmsan.run(['ls'], daemon);
+  const [head = '', first = '', second = ''] = stdout.split('\n');
+  assert.match(head, /^ID +NAME +STATE +POLICY +GUEST IP/);
+  assert.match(
+    first,
+    /^vm-00000001 +web +running +deny-all +172\.16\.3\.2 +1 +512 MiB +10 GiB +\d+ days ago$/,
+  );
+  assert.match(second, /a\\x1b\[2Jb +stopped/);
+  assert.equal(stderr, '');
+  assert.equal(code, 0);
+
+  const quiet = await vmsan.run(['list', '-q'], daemon);
+  assert.equal(quiet.stdout, 'vm-00000001\nvm-00000002\n');
+  const json = await vmsan.run(['list', '--json'], daemon);
+  assert.deepEqual(JSON.parse(json.stdout), [
+    WEB_JSON,
+    { ...WEB_JSON, id: 'vm-00000002', name: evil.name, state: 'stopped', pid: null },
+  ]);
+});
+
+test('every call says who calls', async () => {
+  await using daemon = await fakeDaemon({ listVms: () => ({}) });
+  await vmsan.run(['list'], daemon);
+  const headers = daemon.calls[0]?.headers;
+  assert.equal(headers?.get('vmsan-build'), BUILD);
+  assert.match(headers?.get('vmsan-netns') ?? '', /^\d+:\d+$/);
+  const settings = new URLSearchParams(headers?.get('vmsan-settings') ?? '');
+  assert.equal(settings.get('VMSAN_RUN_DIR'), daemon.runDir);
+});
+
+test('create: the id on stdout, notices on stderr, the flags in the request', async () => {
+  const requests: unknown[] = [];
+  await using daemon = await fakeDaemon({
+    async *createVm({ name, vcpus, memoryMib, diskBytes, policy }) {
+      requests.push({ name, vcpus, memoryMib, diskBytes, policy });
+      yield { event: { case: 'step', value: 'boot the guest' } };
+      yield { event: { case: 'notice', value: 'the LAN is reachable' } };
+      yield { event: { case: 'vm', value: WEB } };
+    },
+  });
+  const plain = await vmsan.run(['create'], daemon);
+  assert.equal(plain.stdout, 'vm-00000001\n');
+  assert.equal(plain.stderr, 'the LAN is reachable\n');
+  assert.equal(plain.code, 0);
+
+  const flags = '--name web --vcpus 2 --memory 1g --disk 500m --network-policy deny-all --json';
+  const json = await vmsan.run(['create', ...flags.split(' ')], daemon);
+  assert.deepEqual(JSON.parse(json.stdout), WEB_JSON);
+  const diskBytes = 10n * 1024n ** 3n;
+  assert.deepEqual(requests, [
+    { name: '', vcpus: 1, memoryMib: 512, diskBytes, policy: 'allow-all' },
+    { name: 'web', vcpus: 2, memoryMib: 1024, diskBytes: 500n * 1024n ** 2n, policy: 'deny-all' },
+  ]);
+});
+
+test('create: a failure in the middle of the stream is printed with cause and hint', async () => {
+  await using daemon = await fakeDaemon({
+    async *createVm() {
+      yield { event: { case: 'step', value: 'boot the guest' } };
+      throw new Failure('exhausted', 'no slot is free', {
+        hint: 'vmsan rm one',
+        cause: new Error('all 256 are taken'),
+      });
+    },
+  });
+  const ended = await vmsan.run(['create'], daemon);
+  assert.equal(ended.stdout, '');
+  assert.equal(ended.stderr, 'vmsan: no slot is free\n  all 256 are taken\nhint: vmsan rm one\n');
+  assert.equal(ended.code, 1);
+});
+
+test('rm: each target is judged, failures do not stop the rest, the worst code wins', async () => {
+  await using daemon = await fakeDaemon({
+    removeVm({ vm, force }) {
+      if (vm === 'gone') throw new Failure('not_found', 'there is no VM "gone"');
+      if (vm === 'busy' && !force) {
+        throw new Failure('conflict', 'busy runs', { hint: 'vmsan rm --force busy' });
+      }
+      return { id: `vm-${vm}`, name: vm };
+    },
+  });
+  const all = await vmsan.run(['rm', 'a', 'busy', 'gone', 'b', 'a'], daemon);
+  assert.equal(all.stdout, 'a\nb\n');
+  assert.equal(
+    all.stderr,
+    'vmsan: busy runs\nhint: vmsan rm --force busy\nvmsan: there is no VM "gone"\n',
+  );
+  assert.equal(all.code, 1);
+  assert.equal((await vmsan.run(['rm', 'a', 'gone'], daemon)).code, 3);
+  const forced = await vmsan.run(['remove', '-f', 'busy', '--json'], daemon);
+  assert.deepEqual(JSON.parse(forced.stdout), [{ id: 'vm-busy', name: 'busy' }]);
+  assert.equal(forced.code, 0);
+});
+
+test('inspect: a view of each; always an array with --json', async () => {
+  await using daemon = await fakeDaemon({
+    getVm({ vm }) {
+      if (vm === 'web') return { vm: WEB };
+      throw new Failure('not_found', `there is no VM "${vm}"`);
+    },
+  });
+  const view = await vmsan.run(['inspect', 'web'], daemon);
+  assert.match(view.stdout, /^network policy +deny-all \(generation 2\)$/m);
+  assert.match(view.stdout, /^netns +vmsan-vm-00000001$/m);
+  const json = await vmsan.run(['inspect', 'web', 'nope', '--json'], daemon);
+  assert.deepEqual(JSON.parse(json.stdout), [WEB_JSON]);
+  assert.equal((JSON.parse(json.stderr) as { error: { code: string } }).error.code, 'not_found');
+  assert.equal(json.code, 3);
+});
+
+test('network: shows, or replaces and prints the receipt', async () => {
+  await using daemon = await fakeDaemon({
+    getVm: () => ({ vm: WEB }),
+    setNetwork: ({ policy }) => ({
+      id: 'vm-00000001',
+      name: 'web',
+      before: { policy: 'deny-all', generation: 2 },
+      after: { policy, generation: 3 },
+      effectiveMs: 1.25,
+    }),
+  });
+  const shown = await vmsan.run(['network', 'web', '--json'], daemon);
+  assert.deepEqual(JSON.parse(shown.stdout), {
+    id: 'vm-00000001',
+    name: 'web',
+    network: { policy: 'deny-all', generation: 2 },
+  });
+  const change = ['network', 'web', '--network-policy', 'allow-all'];
+  const receipt = await vmsan.run(change, daemon);
+  assert.match(
+    receipt.stdout,
+    /^web: deny-all -> allow-all \(generation 3, in force after 1\.\d ms\)\n$/,
+  );
+  const json = await vmsan.run([...change, '--json'], daemon);
+  assert.deepEqual(JSON.parse(json.stdout), {
+    id: 'vm-00000001',
+    name: 'web',
+    before: { policy: 'deny-all', generation: 2 },
+    after: { policy: 'allow-all', generation: 3 },
+    effectiveMs: 1.25,
+  });
+});
+
+test('doctor: a list with hints; exit code 1 when a check failed', async () => {
+  await using daemon = await fakeDaemon({
+    doctor: () => ({
+      checks: [
+        { name: 'nftables', status: 1, detail: '1.0.6' },
+        { name: 'kvm', status: 2, detail: 'guests die on it', hint: 'nothing to do' },
+        { name: 'disk', status: 3, detail: 'full', hint: 'make room' },
+      ],
+    }),
+  });
+  const list = await vmsan.run(['doctor'], daemon);
+  assert.equal(
+    list.stdout,
+    [
+      '✓ nftables   1.0.6',
+      '! kvm        guests die on it',
+      '             hint: nothing to do',
+      '✗ disk       full',
+      '             hint: make room\n',
+    ].join('\n'),
+  );
+  assert.equal(list.code, 1);
+  const json = await vmsan.run(['doctor', '--json'], daemon);
+  assert.deepEqual(
+    (JSON.parse(json.stdout) as { status: string }[]).map((check) => check.status),
+    ['ok', 'note', 'failed'],
+  );
+});
+
+test('a closed pipe ends the program without a word', async () => {
+  await using daemon = await fakeDaemon({ listVms: () => ({ vms: [WEB] }) });
+  const child = vmsan.start(['list'], daemon);
+  child.stdout?.destroy();
+  let stderr = '';
+  child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const code = await new Promise((resolve) => child.on('close', resolve));
+  assert.equal(stderr, '');
+  assert.equal(code, 141);
+});

@@ -1,0 +1,80 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { HandlerContext } from '@connectrpc/connect';
+import { VM_HEADER } from '../../api/handshake.ts';
+import type { ExecRequest, ExecResponseSchema, ExecStart } from '../../gen/vmsan/v1/agent_pb.js';
+import { Failure } from '../../host/failure.ts';
+import { toConnectError } from '../../api/errors.ts';
+
+type Response = MessageInitShape<typeof ExecResponseSchema>;
+
+const out = (text: string): Response => ({ message: { case: 'stdout', value: Buffer.from(text) } });
+const err = (text: string): Response => ({ message: { case: 'stderr', value: Buffer.from(text) } });
+const exited = (code: number, signal = 0): Response => ({
+  message: { case: 'exited', value: { code, signal } },
+});
+
+/** An agent whose programs are these few words; the VM must be called "web". */
+export async function* fakeExec(
+  requests: AsyncIterable<ExecRequest>,
+  context: HandlerContext,
+): AsyncGenerator<Response> {
+  if (context.requestHeader.get(VM_HEADER) !== 'web') {
+    throw toConnectError(new Failure('not_found', 'there is no VM like that'));
+  }
+  const inbox = requests[Symbol.asyncIterator]();
+  const start = await next(inbox);
+  if (start?.message.case !== 'start') throw new Error('the first message is not `start`');
+  const { argv } = start.message.value;
+  if (argv[0] === 'missing') {
+    yield {
+      message: { case: 'failed', value: { code: 127, message: 'missing: not\x1b[31m found' } },
+    };
+    return;
+  }
+  yield { message: { case: 'started', value: { pid: 7 } } };
+  yield* programs(start.message.value, inbox);
+}
+
+async function* programs(
+  start: ExecStart,
+  inbox: AsyncIterator<ExecRequest>,
+): AsyncGenerator<Response> {
+  const [name, ...args] = start.argv;
+  switch (name) {
+    case 'show': {
+      const { argv, env, cwd, user, stdin } = start;
+      yield out(JSON.stringify({ argv, env, cwd, user, stdin }));
+      yield exited(0);
+      return;
+    }
+    case 'both':
+      yield out('to stdout\n');
+      yield err('to stderr\n');
+      yield exited(Number(args[0] ?? 0));
+      return;
+    case 'cat':
+      for (let got = await next(inbox); got?.message.case === 'stdin'; got = await next(inbox)) {
+        yield { message: { case: 'stdout', value: got.message.value } };
+      }
+      yield exited(0);
+      return;
+    case 'flood':
+      for (let sent = 0; sent < Number(args[0]); sent += 1) yield out('x'.repeat(65_536));
+      yield exited(0);
+      return;
+    case 'wait': {
+      yield out('waiting\n');
+      const got = await next(inbox);
+      const signal = got?.message.case === 'signal' ? got.message.value : 0;
+      yield exited(128 + signal, signal);
+      return;
+    }
+    default:
+      throw new Error(`the fake guest has no program ${name}`);
+  }
+}
+
+async function next(inbox: AsyncIterator<ExecRequest>): Promise<ExecRequest | undefined> {
+  const result = await inbox.next();
+  return result.done === true ? undefined : result.value;
+}

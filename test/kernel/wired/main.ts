@@ -1,0 +1,83 @@
+import { createInterface } from 'node:readline';
+import { Failure } from '../../../src/host/failure.ts';
+import type { LentSysctl } from '../../../src/net/host-network.ts';
+import { planHost, planVm, type VmNetwork } from '../../../src/net/plan.ts';
+import * as links from '../../../src/net/vm-links.ts';
+import { SharedNetwork } from '../../../src/daemon/shared-network.ts';
+import { upstreamsOf } from '../../../src/daemon/upstreams.ts';
+import { parsePolicy } from '../../../src/policy/policy.ts';
+import { WiredGuest } from './guest.ts';
+import type { Command } from './commands.ts';
+
+/**
+ * Runs on the lab's host and sets up VM networks with the daemon's own code,
+ * each with a wired guest in the place of a VM. Takes commands on stdin, one
+ * JSON object a line, and answers each with one line.
+ */
+const pools = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
+const host = planHost(pools);
+const lent: LentSysctl[] = [];
+const shared = new SharedNetwork({
+  host,
+  runDir: '/run',
+  lent: { list: () => lent, add: (one) => lent.push(one), clear: () => lent.splice(0) },
+  upstreams: () => upstreamsOf([]),
+  onError: (error) => console.error(error),
+});
+const guests = new Map<number, { network: VmNetwork; guest: WiredGuest }>();
+
+async function obey(command: Command): Promise<unknown> {
+  const { slot } = command;
+  const network = planVm(pools, slot, idOf(slot));
+  switch (command.do) {
+    case 'add': {
+      const policy = parsePolicy(command.policy);
+      await links.addNetns(network);
+      const tap = links.openGuardedTap(network, host, policy, 1);
+      await links.connectLinks(network);
+      await shared.attach(idOf(slot), { network, policy });
+      guests.set(slot, { network, guest: await WiredGuest.connect(network, tap) });
+      return network;
+    }
+    case 'policy': {
+      const policy = parsePolicy(command.policy);
+      await shared.changePolicy(idOf(slot), policy);
+      links.replaceRuleset(network, host, policy, command.generation);
+      return null;
+    }
+    case 'frames':
+      for (const frame of command.frames) {
+        await guestOf(slot).sendFrame(Buffer.from(frame, 'hex'));
+      }
+      return null;
+    case 'remove':
+      guestOf(slot).close();
+      await shared.detach(idOf(slot));
+      await links.removeHostLink(network);
+      await links.removeNetns(network);
+      guests.delete(slot);
+      return null;
+  }
+}
+
+function idOf(slot: number): string {
+  return `vm-0000000${slot}`;
+}
+
+function guestOf(slot: number): WiredGuest {
+  const entry = guests.get(slot);
+  if (entry === undefined) throw new Failure('not_found', `no guest ${slot}`);
+  return entry.guest;
+}
+
+process.stdout.write('ready\n');
+for await (const line of createInterface({ input: process.stdin })) {
+  try {
+    const result = await obey(JSON.parse(line) as Command);
+    process.stdout.write(`${JSON.stringify({ result })}\n`);
+  } catch (error) {
+    process.stdout.write(`${JSON.stringify({ error: String(error) })}\n`);
+  }
+}
+// Threads that wait for frames would keep an orderly exit waiting too.
+process.kill(process.pid, 'SIGKILL');

@@ -1,0 +1,34 @@
+import type { ExecResult } from '../../lab/command.ts';
+import type { WiredNetworks } from './commands.ts';
+
+/** What a program in a guest would try. Each gives up by itself after a few seconds. */
+
+/** curl; its exit code 7 is a refused connection, 28 one that nobody answered. */
+export function fetch(networks: WiredNetworks, slot: number, url: string): Promise<ExecResult> {
+  return networks.exec(slot, ['curl', '-sS', '-m', '5', url]);
+}
+
+/** One echo request. Refused: somebody said no at once. */
+export async function ping(
+  networks: WiredNetworks,
+  slot: number,
+  address: string,
+): Promise<'answered' | 'refused' | 'silent'> {
+  const { exitCode, stdout } = await networks.exec(slot, ['ping', '-c1', '-W2', address]);
+  if (exitCode === 0) return 'answered';
+  return /Packet filtered|Destination .* (Unreachable|Prohibited)/.test(stdout)
+    ? 'refused'
+    : 'silent';
+}
+
+/** What dig prints of one query. */
+export async function lookUp(
+  networks: WiredNetworks,
+  slot: number,
+  server: string,
+  name: string,
+  options: readonly string[] = [],
+): Promise<string> {
+  const argv = ['dig', '+tries=1', '+time=3', `@${server}`, name, ...options];
+  return (await networks.exec(slot, argv)).stdout;
+}
