@@ -48,10 +48,7 @@ class LightHeaders {
   }
 }
 
-Object.defineProperty(globalThis, 'Headers', {
-  value: LightHeaders,
-  configurable: true,
-  writable: true,
-});
+// Assigned, not defined: defineProperty would first ask Node for the old value, and so load it.
+globalThis.Headers = LightHeaders as unknown as typeof Headers;
 
 export {};

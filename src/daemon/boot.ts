@@ -47,7 +47,7 @@ export async function bootGuest(
       runDir: directoriesOf(context, vm.id).run,
     });
     try {
-      const agent = await meetAgent(machine);
+      const agent = await meetAgent(machine, BOOT_DEADLINE_MS);
       await configure(context, vm, agent);
       return { machine, agent };
     } catch (error) {
@@ -63,14 +63,12 @@ export async function bootGuest(
 }
 
 /** Connects to the agent of a machine. @throws Failure when the machine ends first */
-export async function meetAgent(
-  machine: Machine,
-  deadlineMs = BOOT_DEADLINE_MS,
-): Promise<GuestAgent> {
-  const ended = machine.ended.then(() => {
-    throw new Failure('unavailable', 'the machine ended while it booted');
+export async function meetAgent(machine: Machine, deadlineMs: number): Promise<GuestAgent> {
+  const ended = new AbortController();
+  void machine.ended.then(() => {
+    ended.abort(new Failure('unavailable', 'the machine ended before its agent answered'));
   });
-  return Promise.race([connectAgent(machine.agentSocket, { deadlineMs }), ended]);
+  return connectAgent(machine.agentSocket, { deadlineMs, signal: ended.signal });
 }
 
 async function configure(context: Context, vm: VmRecord, agent: GuestAgent): Promise<void> {

@@ -1,4 +1,9 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { VM_HEADER } from '../api/handshake.ts';
 import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
 import { Failure } from '../host/failure.ts';
@@ -18,7 +23,13 @@ const NOT_FORWARDED = new Set([':authority', ':scheme', 'host', VM_HEADER]);
 export function execTarget(context: Context, headers: Headers): LiveVm {
   const vm = findVm(context.store, decodeURIComponent(headers.get(VM_HEADER) ?? ''));
   const live = context.live.get(vm.id);
-  if (live !== undefined) return live;
+  if (live !== undefined) {
+    const { session } = live.agent;
+    if (!session.closed && !session.destroyed) return live;
+    throw new Failure('unavailable', `the agent of ${vm.name} does not answer`, {
+      hint: `vmsan rm --force ${vm.name}`,
+    });
+  }
   throw new Failure('conflict', `${vm.name} is ${vm.state}, so nothing can run in it`);
 }
 
@@ -33,11 +44,11 @@ export function forwardExec(
   headers: IncomingHttpHeaders,
 ): void {
   const kept = Object.entries(headers).filter(([name]) => !NOT_FORWARDED.has(name));
-  const upstream = live.agent.session.request({
+  const upstream: ClientHttp2Stream = live.agent.session.request({
     ...Object.fromEntries(kept),
     ':authority': 'agent',
   });
-  upstream.on('response', (answer) => {
+  upstream.on('response', (answer: IncomingHttpHeaders) => {
     // A copy: Node marks what it received with symbols that it refuses to send.
     if (!stream.destroyed) stream.respond(Object.fromEntries(Object.entries(answer)));
   });

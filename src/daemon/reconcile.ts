@@ -5,7 +5,7 @@ import { NETNS_DIR, vmOfNetns } from '../net/plan.ts';
 import { replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
-import { connectAgent } from '../guest/agent.ts';
+import { meetAgent } from './boot.ts';
 import { directoriesOf, networkOf, type Context } from './context.ts';
 import { goLive, releaseSteps } from './life.ts';
 import { removeRecorded } from './remove.ts';
@@ -54,7 +54,7 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
     return false;
   }
   replaceRuleset(networkOf(context, vm), context.host, vm.policy, vm.generation);
-  const agent = await connectAgent(machine.agentSocket, { deadlineMs: ADOPT_DEADLINE_MS });
+  const agent = await meetAgent(machine, ADOPT_DEADLINE_MS);
   goLive(context, vm.id, { machine, agent });
   return true;
 }

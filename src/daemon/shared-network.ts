@@ -63,7 +63,13 @@ export class SharedNetwork {
       const attachment = this.#attached.get(id);
       if (attachment === undefined) return;
       this.#attached.set(id, { ...attachment, policy });
-      await this.#tellGate();
+      try {
+        await this.#tellGate();
+      } catch (error) {
+        // It may still answer under the old policy. The next one starts with the new.
+        this.#onError(error);
+        await this.#gate?.stop();
+      }
     });
   }
 

@@ -57,9 +57,9 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
       cwd: options.cwd,
       env: { ...process.env, LC_ALL: 'C', ...options.env },
       stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-      timeout: options.timeoutMs ?? 30_000,
-      killSignal: 'SIGKILL',
     });
+    // spawn's own `timeout` goes on after a program that could not be started (Node 24).
+    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 30_000);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => out.push(chunk));
@@ -68,11 +68,13 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     child.stdin?.on('error', () => {});
     child.stdin?.end(options.stdin);
     child.on('error', (cause) => {
+      clearTimeout(timer);
       reject(
         new CommandFailed(argv, { exitCode: null, signal: null, stderr: cause.message }, { cause }),
       );
     });
     child.on('close', (exitCode, signal) => {
+      clearTimeout(timer);
       const stdout = Buffer.concat(out).toString();
       const stderr = Buffer.concat(err).toString();
       if (exitCode === 0) resolve({ stdout, stderr });

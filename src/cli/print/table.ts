@@ -1,23 +1,19 @@
-import Table from 'cli-table3';
 import { printable } from './text.ts';
 
-/** Columns as `docker ps` prints them: no borders, three spaces between. */
+/**
+ * Columns as `docker ps` prints them: no borders, three spaces between. A
+ * dozen lines of our own, because a table library costs `vmsan list` 10 ms.
+ */
 export function table(rows: readonly (readonly string[])[], head?: readonly string[]): string {
-  const edges = ['top', 'bottom', 'left', 'right', 'mid'].flatMap((side) => [
-    side,
-    `${side}-mid`,
-    `${side}-left`,
-    `${side}-right`,
-  ]);
-  const lines = new Table({
-    chars: { ...Object.fromEntries(edges.map((edge) => [edge, ''])), middle: '   ' },
-    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 0 },
-  });
-  if (head !== undefined) lines.push([...head]);
-  for (const row of rows) lines.push(row.map(printable));
+  const lines = [...(head === undefined ? [] : [head]), ...rows].map((row) => row.map(printable));
+  const widths: number[] = [];
+  for (const line of lines) {
+    line.forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    });
+  }
   return lines
-    .toString()
-    .split('\n')
+    .map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   '))
     .map((line) => line.trimEnd())
     .join('\n');
 }

@@ -39,7 +39,7 @@ async function* programs(
   start: ExecStart,
   inbox: AsyncIterator<ExecRequest>,
 ): AsyncGenerator<Response> {
-  const [name, ...args] = start.argv;
+  const [name = '', ...args] = start.argv;
   switch (name) {
     case 'show': {
       const { argv, env, cwd, user, stdin } = start;
