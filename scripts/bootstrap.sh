@@ -46,15 +46,15 @@ bring_node() {
   node=$home/node_modules/node-linux-$arch/bin/node
   if [ ! -x "$node" ]; then
     find_npm
-    mkdir -p -- "$cache/node" 2>/dev/null ||
+    mkdir -p -- "$cache/node" 2>/dev/null && temp=$(mktemp -d "$cache/node/.new-XXXXXX" 2>/dev/null) ||
       fail "cannot write $cache: run as root, or set VMSAN_CACHE_DIR to a directory of yours"
     echo 'bootstrap: Node.js 24' >&2
-    temp=$(mktemp -d "$cache/node/.new-XXXXXX")
     trap 'rm -rf -- "$temp"' EXIT
     trap 'exit 1' INT TERM HUP
     cp "$root/toolchain/node/package.json" "$root/toolchain/node/package-lock.json" \
       "$root/toolchain/node/.npmrc" "$temp/"
-    (cd "$temp" && npm ci --ignore-scripts >npm.log 2>&1) || {
+    # npm takes a package of another architecture, or one it cannot fetch, for optional.
+    (cd "$temp" && npm ci --ignore-scripts >npm.log 2>&1) && [ -x "$temp${node#"$home"}" ] || {
       tail -n 20 "$temp/npm.log" >&2
       fail 'npm could not fetch Node.js 24: is its registry reachable?'
     }

@@ -68,15 +68,28 @@ async function install(report: Report): Promise<void> {
   }
   for (const { name, for: purpose } of missing) report.say(`${name}: ${purpose}`);
   await withoutServices(async () => {
-    if (!(await known(names))) await apt(['update'], report);
+    let updated = (await known(names)) ? undefined : await update(report);
     try {
       await apt(['install', '--no-install-recommends', ...names], report);
     } catch {
       // Lists that are some days old name files that are gone.
-      await apt(['update'], report);
-      await apt(['install', '--no-install-recommends', ...names], report);
+      updated ??= await update(report);
+      await apt(['install', '--no-install-recommends', ...names], report, updated);
     }
   });
+}
+
+/** @returns the first complaint of `apt-get update`, for which some index is no failure; else '' */
+async function update(report: Report): Promise<string> {
+  let complaint = '';
+  await apt(['update'], {
+    ...report,
+    progress: (line) => {
+      if (complaint === '' && /^[WE]: /.test(line)) complaint = line.slice(3);
+      report.progress(line);
+    },
+  });
+  return complaint;
 }
 
 /** True when apt's lists have every one of `names`. */
@@ -89,21 +102,21 @@ async function known(names: string[]): Promise<boolean> {
   }
 }
 
-async function apt(args: string[], report: Report): Promise<void> {
+async function apt(args: string[], report: Report, complaint = ''): Promise<void> {
+  const argv: [string, ...string[]] = ['apt-get', '-q', '-y', '-o', 'DPkg::Lock::Timeout=300'];
   try {
-    await follow(
-      ['apt-get', '-qq', '-y', '-o', 'DPkg::Lock::Timeout=300', ...args],
-      (line) => {
-        report.progress(line);
-      },
-      { env: { DEBIAN_FRONTEND: 'noninteractive' } },
-    );
+    await follow([...argv, ...args], report.progress, {
+      env: { DEBIAN_FRONTEND: 'noninteractive' },
+    });
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;
     const lines = error.stderr.split('\n');
     const word = lines.find((line) => line.startsWith('E:')) ?? lines.at(-1) ?? '';
-    throw new Failure('unavailable', `apt-get ${args[0]} failed: ${word.replace(/^E: /, '')}`, {
-      cause: error,
-    });
+    const reason = complaint === '' ? '' : ` (apt-get update: ${complaint})`;
+    throw new Failure(
+      'unavailable',
+      `apt-get ${args[0]} failed: ${word.replace(/^E: /, '')}${reason}`,
+      { cause: error },
+    );
   }
 }

@@ -10,16 +10,20 @@ import { CommandFailed } from '../../src/host/run.ts';
 export async function follow(
   argv: readonly [string, ...string[]],
   onLine: (line: string) => void,
-  options: { cwd?: string; env?: Record<string, string> } = {},
+  options: { cwd?: string; env?: Record<string, string>; stdin?: string } = {},
 ): Promise<void> {
   const [file, ...args] = argv;
   const child = spawn(file, args, {
     cwd: options.cwd,
     env: { ...process.env, LC_ALL: 'C', ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
+  // A program that ends without reading its stdin is judged by its exit code.
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(options.stdin);
   const tail: string[] = [];
   for (const input of [child.stdout, child.stderr]) {
+    if (input === null) continue;
     createInterface({ input }).on('line', (line) => {
       tail.push(line);
       if (tail.length > 20) tail.shift();

@@ -101,11 +101,11 @@ async function fetchPinned(old: Go, report: Report): Promise<string> {
   mkdirSync(cache, { recursive: true });
   const temp = mkdtempSync(join(cache, '.new-'));
   try {
-    const module = await download(old.path, temp, report).catch((error: unknown) => {
-      const words = error instanceof CommandFailed ? error.stderr.trim().split('\n').at(-1) : '';
-      const message = `Go ${version} could not be fetched (${words}); ${advice}`;
-      throw new Failure('unavailable', message, { cause: error });
-    });
+    const module = await download(old.path, temp, report);
+    if (module.Error !== undefined) {
+      const message = `Go ${version} could not be fetched: ${module.Error}; ${advice}`;
+      throw new Failure('unavailable', message);
+    }
     if (module.Sum !== sum) {
       throw new Failure('unavailable', `Go ${version} as fetched has the wrong hash; ${advice}`);
     }
@@ -118,33 +118,35 @@ async function fetchPinned(old: Go, report: Report): Promise<string> {
   return path;
 }
 
-async function download(
-  go: string,
-  moduleCache: string,
-  report: Report,
-): Promise<{ Dir: string; Sum: string }> {
+interface Download {
+  Dir: string;
+  Sum: string;
+  Error?: string;
+}
+
+async function download(go: string, moduleCache: string, report: Report): Promise<Download> {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
   const module = `golang.org/toolchain@v0.0.1-go${PINNED.version}.linux-${arch}`;
+  const env = {
+    GOMODCACHE: moduleCache,
+    GOTOOLCHAIN: 'local',
+    GOFLAGS: '-modcacherw',
+    GO111MODULE: 'on',
+    GOWORK: 'off',
+  };
   const lines: string[] = [];
-  await follow(
-    [go, 'mod', 'download', '-json', module],
-    (line) => {
-      lines.push(line);
-      report.progress(line);
-    },
-    {
-      cwd: moduleCache,
-      env: {
-        GOMODCACHE: moduleCache,
-        GOTOOLCHAIN: 'local',
-        GOFLAGS: '-modcacherw',
-        GO111MODULE: 'on',
-        GOWORK: 'off',
-      },
-    },
-  );
+  const onLine = (line: string) => {
+    lines.push(line);
+    report.progress(line);
+  };
+  try {
+    await follow([go, 'mod', 'download', '-json', module], onLine, { cwd: moduleCache, env });
+  } catch (error) {
+    // A download that fails says so in its JSON too.
+    if (!(error instanceof CommandFailed) || !lines.includes('{')) throw error;
+  }
   const json = lines.slice(lines.indexOf('{'), lines.lastIndexOf('}') + 1).join('\n');
-  return JSON.parse(json) as { Dir: string; Sum: string };
+  return JSON.parse(json) as Download;
 }
 
 /** The module cache keeps no execute bits. */

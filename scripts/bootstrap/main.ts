@@ -20,25 +20,34 @@ async function bootstrap(quiet: boolean): Promise<void> {
     if (!quiet) console.log(`bootstrap: nothing is missing (${seconds} s)`);
     return;
   }
+  let failure: unknown;
   const tasks = STEPS.map((step) => ({
     title: step.title,
-    task: async (_: unknown, task: { output: string; skip: (why: string) => void }) => {
+    task: async (_: unknown, task: { output: string }) => {
       const missing = await step.missing();
       if (missing === undefined) return;
       task.output = `missing: ${missing}`;
-      await step.bring({
-        say: (line) => (task.output = line),
-        progress: (line) => {
-          if (process.stdout.isTTY) task.output = line;
-        },
-      });
+      const say = (line: string) => {
+        task.output = line;
+      };
+      try {
+        await step.bring({ say, progress: process.stdout.isTTY ? say : () => {} });
+      } catch (error) {
+        failure = error;
+        throw new Error('see below', { cause: error });
+      }
     },
     rendererOptions: { outputBar: 8, persistentOutput: false },
   }));
   await new Listr(tasks, {
+    exitOnError: true,
     rendererOptions: { timer: PRESET_TIMER, showErrorMessage: false },
     fallbackRendererOptions: { timer: PRESET_TIMER },
-  }).run();
+  })
+    .run()
+    .catch((error: unknown) => {
+      throw failure ?? error;
+    });
 }
 
 async function isComplete(): Promise<boolean> {

@@ -12,7 +12,7 @@ export interface Step {
 
 export interface Report {
   /** A line that the user should read. */
-  say(line: string): void;
+  say: (line: string) => void;
   /** A line that only shows that something is happening. */
-  progress(line: string): void;
+  progress: (line: string) => void;
 }

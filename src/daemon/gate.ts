@@ -1,6 +1,7 @@
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, copyFileSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { createClient, type Client } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import ipaddr from 'ipaddr.js';
@@ -76,7 +77,7 @@ export class Gate {
     const logFile = join(runDir, 'gate.log');
     const log = openSync(logFile, 'a', 0o600);
     try {
-      const child = spawnDetached(gateArgv(host.gateUid), {
+      const child = spawnDetached(gateArgv(host.gateUid, readableProgram(runDir)), {
         log,
         inherit: [...sockets, 'pipe'],
         env: { VMSAN_BUILD: buildId() },
@@ -122,7 +123,7 @@ export class Gate {
 }
 
 /** No capability, no way to gain one, nobody's uid. */
-function gateArgv(uid: number): string[] {
+function gateArgv(uid: number, program: string): string[] {
   return [
     'setpriv',
     `--reuid=${uid}`,
@@ -133,8 +134,21 @@ function gateArgv(uid: number): string[] {
     '--bounding-set=-all',
     '--',
     process.execPath,
-    gateProgram().pathname,
+    program,
   ];
+}
+
+/**
+ * The gate's program where its uid can read it: a tree below /root is out of
+ * its reach. The bundle is one file, so a copy is whole. From sources it is not.
+ */
+function readableProgram(runDir: string): string {
+  const program = fileURLToPath(gateProgram());
+  if (program.endsWith('.ts')) return program;
+  const copy = join(runDir, 'gate.mjs');
+  copyFileSync(program, copy);
+  chmodSync(copy, 0o644);
+  return copy;
 }
 
 function readyLine(pipe: Socket, logFile: string): Promise<void> {
