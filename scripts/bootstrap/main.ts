@@ -2,14 +2,14 @@ import { Listr, PRESET_TIMER } from 'listr2';
 import { Failure, messageOf } from '../../src/host/failure.ts';
 import { debianPackages, requireDebian } from './debian.ts';
 import { goToolchain, useGo } from './go.ts';
-import { bundle } from './products.ts';
+import { products } from './products.ts';
 import type { Step } from './step.ts';
 
 /**
  * Step three of scripts/bootstrap.sh: everything but Node and the npm packages.
  * Says nothing with `--quiet` when nothing is missing.
  */
-const STEPS: readonly Step[] = [debianPackages, goToolchain, bundle];
+const STEPS: readonly Step[] = [debianPackages, goToolchain, ...products];
 
 async function bootstrap(quiet: boolean): Promise<void> {
   requireDebian();

@@ -20,8 +20,6 @@ interface BaseRecipe {
   users: { name: string; uid: number; shell: string }[];
 }
 
-/** Of everything in the image: equal packages give an equal image. */
-const EPOCH = '1';
 const FILE_SYSTEM_ID = '00000000-0000-0000-0000-000000000001';
 const PACK_DEADLINE_MS = 120_000;
 
@@ -45,7 +43,8 @@ export async function buildBase(
       const root = join(temp, 'root');
       await bootstrap(root, suite, wanted, report.progress);
       const image = join(directory, 'base');
-      await run(['mkfs.erofs', `-T${EPOCH}`, `-U${FILE_SYSTEM_ID}`, '--quiet', image, root], {
+      // Not `-T`: Python would take its compiled modules for older than their sources.
+      await run(['mkfs.erofs', `-U${FILE_SYSTEM_ID}`, '--quiet', image, root], {
         timeoutMs: PACK_DEADLINE_MS,
       });
     } finally {
@@ -77,10 +76,7 @@ async function bootstrap(
     // The sources on stdin: without them mmdebstrap uses a mirror of its own.
     ...[suite, root, '-'],
   ];
-  await follow(argv, onLine, {
-    stdin: `${sources.join('\n')}\n`,
-    env: { SOURCE_DATE_EPOCH: EPOCH },
-  });
+  await follow(argv, onLine, { stdin: `${sources.join('\n')}\n` });
 }
 
 /** Shell lines that mmdebstrap runs with the root as $1. */
@@ -91,7 +87,7 @@ function hooks({ users }: BaseRecipe): string[] {
         `chroot "$1" useradd --create-home --uid ${uid} --shell ${shell} ${name}`,
     ),
     // mmdebstrap copies this machine's. The agent writes the guest's.
-    ': > "$1/etc/resolv.conf"',
+    'rm -f "$1/etc/resolv.conf"; install -m 644 /dev/null "$1/etc/resolv.conf"',
     'echo vmsan > "$1/etc/hostname"',
     'rm -f "$1"/etc/*- "$1"/var/log/*.log "$1"/var/log/apt/* "$1"/var/cache/ldconfig/aux-cache',
   ];

@@ -23,7 +23,9 @@ export async function cached(
 ): Promise<string> {
   const home = join(cache, `${kind}-${hash}`);
   if (existsSync(home)) return home;
-  mkdirSync(cache, { recursive: true, mode: 0o755 });
+  mkdirSync(cache, { recursive: true });
+  // Each VM's QEMU runs as a user of its own and opens the images by their path.
+  chmodSync(cache, 0o755);
   removeStale(cache);
   const temp = mkdtempSync(join(cache, UNFINISHED));
   try {
