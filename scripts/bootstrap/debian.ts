@@ -17,7 +17,7 @@ export const debianPackages: Step = {
   title: 'Debian packages',
   missing: async () => {
     const missing = await missingPackages();
-    return missing.length === 0 ? undefined : `${missing.length} packages`;
+    return missing.length === 0 ? undefined : `${missing.length} of them`;
   },
   bring: install,
 };

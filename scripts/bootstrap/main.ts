@@ -1,5 +1,6 @@
 import { Listr, PRESET_TIMER } from 'listr2';
 import { Failure, messageOf } from '../../src/host/failure.ts';
+import { CommandFailed } from '../../src/host/run.ts';
 import { debianPackages, requireDebian } from './debian.ts';
 import { goToolchain, useGo } from './go.ts';
 import { products } from './products.ts';
@@ -58,8 +59,10 @@ async function isComplete(): Promise<boolean> {
 try {
   await bootstrap(process.argv.includes('--quiet'));
 } catch (error) {
+  // What a program said, whole; then the one line that counts.
+  if (error instanceof CommandFailed) console.error(error.stderr.trim());
+  else if (!(error instanceof Failure)) console.error(error);
   const hint = error instanceof Failure && error.hint !== undefined ? `; ${error.hint}` : '';
-  console.error(`bootstrap: ${messageOf(error)}${hint}`);
-  if (!(error instanceof Failure)) console.error(error);
+  console.error(`bootstrap: ${messageOf(error).split('\n')[0]}${hint}`);
   process.exitCode = error instanceof Failure && error.code === 'bad_input' ? 2 : 1;
 }

@@ -112,7 +112,7 @@ function prune(current: string): void {
 if (import.meta.main) {
   try {
     const { id, milliseconds } = await buildBundle();
-    console.log(`bundle ${id} built in ${milliseconds} ms`);
+    if (!process.argv.includes('--quiet')) console.log(`bundle ${id} built in ${milliseconds} ms`);
   } catch {
     // esbuild has said where and what.
     console.error('vmsan: the sources in src/ cannot be bundled');

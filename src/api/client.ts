@@ -1,45 +1,36 @@
 import type { Socket } from 'node:net';
-import { createClient, type Client, type Interceptor, type Transport } from '@connectrpc/connect';
-import type { UniversalClientFn } from '@connectrpc/connect/protocol';
-import { createTransport } from '@connectrpc/connect/protocol-connect';
-import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
-import { VmsanService } from '../gen/vmsan/v1/vmsan_pb.js';
 import { Failure, isErrno } from '../host/failure.ts';
 import { buildId } from './build.ts';
-import { toFailure } from './errors.ts';
-import { clientHeaders, VM_HEADER } from './handshake.ts';
-import { http1Client, http2Client } from './http.ts';
+import { callsOver, type Calls } from './calls.ts';
+import { asFailure } from './failures.ts';
+import { clientHeaders } from './handshake.ts';
+import type { Dial } from './http.ts';
 import type { Settings } from './settings.ts';
 import { connectSocket, socketPath } from './socket.ts';
 
-/** The client side of vmsand's socket. */
-export interface Daemon {
-  readonly vmsan: Client<typeof VmsanService>;
-  /** The agent of one VM, named as the user names it. Only `exec` passes the daemon. */
-  agent(vm: string): Client<typeof AgentService>;
+/** How to reach the daemon, and what to say on every call. */
+export interface Connection {
+  readonly dial: Dial;
+  readonly headers: Record<string, string>;
 }
 
+/** The client side of vmsand's socket. */
+export type Daemon = Connection & Calls;
+
 /**
- * A client of the daemon with these settings; connects at the first call.
- * Calls throw what `toFailure` understands.
+ * A client of the daemon with these settings; connects at each call.
  * @param absent what to do when nobody listens: start the daemon, or fail with `not_found`
  */
 export function daemonClient(settings: Settings, absent: 'start' | 'fail' = 'start'): Daemon {
   const dial = (): Promise<Socket> => connectDaemon(settings, absent);
   const headers = clientHeaders(settings);
-  const vmsan = createClient(VmsanService, transport(http1Client(dial), headers));
-  const agent = (vm: string): Client<typeof AgentService> => {
-    // A header is ASCII; a name that is not is none of ours, and is told so by the daemon.
-    const named = { ...headers, [VM_HEADER]: encodeURIComponent(vm) };
-    return createClient(AgentService, transport(http2Client(dial), named));
-  };
-  return { vmsan, agent };
+  return { dial, headers, ...callsOver(dial, headers) };
 }
 
 /**
  * Runs `work` with a client whose daemon is of this build: an older daemon
  * without running VMs is replaced, and `work` is run once more.
- * @throws Failure, also for every error of `work`
+ * @throws Failure what `work` throws
  */
 export async function withDaemon<T>(
   settings: Settings,
@@ -49,21 +40,20 @@ export async function withDaemon<T>(
   try {
     return await work(daemon);
   } catch (error) {
-    const failure = toFailure(error);
+    const failure = asFailure(error);
     if (failure.code !== 'conflict' || !(await replaced(settings))) throw failure;
   }
-  try {
-    return await work(daemon);
-  } catch (error) {
-    throw toFailure(error);
-  }
+  return work(daemon);
 }
 
 /** @returns whether the daemon was of another build and is gone now */
 async function replaced(settings: Settings): Promise<boolean> {
-  const { vmsan } = daemonClient(settings, 'fail');
   try {
-    const { build, runningVms } = await vmsan.getDaemon({}, { timeoutMs: 5_000 });
+    const { build, runningVms = 0 } = await daemonClient(settings, 'fail').call(
+      'getDaemon',
+      {},
+      5_000,
+    );
     if (build === buildId() || runningVms > 0) return false;
   } catch {
     return false;
@@ -96,24 +86,3 @@ async function connectDaemon(settings: Settings, absent: 'start' | 'fail'): Prom
   await launchDaemon(settings);
   return connectSocket(path);
 }
-
-function transport(httpClient: UniversalClientFn, headers: Record<string, string>): Transport {
-  const introduce: Interceptor = (next) => (request) => {
-    for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
-    return next(request);
-  };
-  return createTransport({
-    httpClient,
-    baseUrl: 'http://vmsan',
-    useBinaryFormat: true,
-    interceptors: [introduce],
-    acceptCompression: [],
-    sendCompression: null,
-    compressMinBytes: 1024,
-    readMaxBytes: MAX_MESSAGE,
-    writeMaxBytes: MAX_MESSAGE,
-  });
-}
-
-/** Bytes; the agent's limit too. */
-const MAX_MESSAGE = 4 * 1024 * 1024;

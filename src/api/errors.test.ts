@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { Failure, type FailureCode } from '../host/failure.ts';
-import { causesOf, exitCodeOf, toConnectError, toFailure } from './errors.ts';
+import { toConnectError, toFailure } from './errors.ts';
+import { causesOf, exitCodeOf } from './failures.ts';
 
 const EXITS: Record<FailureCode, number> = {
   bad_input: 2,

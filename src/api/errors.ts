@@ -1,6 +1,7 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { ErrorInfoSchema } from '../gen/vmsan/v1/vmsan_pb.js';
-import { Failure, messageOf, type FailureCode } from '../host/failure.ts';
+import { Failure, type FailureCode } from '../host/failure.ts';
+import { asFailure, causesOf } from './failures.ts';
 
 /**
  * A Failure travels as a Connect error: its code mapped by this table, code
@@ -29,10 +30,7 @@ export function toConnectError(error: unknown): ConnectError {
 
 /** What a client was told, or met on the way, as the Failure it stands for. */
 export function toFailure(error: unknown): Failure {
-  if (error instanceof Failure) return error;
-  if (!(error instanceof ConnectError)) {
-    return new Failure('internal', messageOf(error), { cause: causeOf(error) });
-  }
+  if (!(error instanceof ConnectError)) return asFailure(error);
   // The transport wraps what our own dialling threw.
   if (error.cause instanceof Failure) return error.cause;
   const [headline = '', ...causes] = error.rawMessage.split('\n');
@@ -47,41 +45,9 @@ export function toFailure(error: unknown): Failure {
   });
 }
 
-/** The messages of what caused `error`, outermost first, without repeats of the one before. */
-export function causesOf(error: Error): string[] {
-  const messages: string[] = [];
-  let last = error.message;
-  for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) {
-    const message = messageOf(cause);
-    if (message !== last && message !== '') messages.push(message);
-    last = message;
-  }
-  return messages.slice(0, 8);
-}
-
-/** The CLI's exit code for a failure: 2 bad input, 3 not found, 1 anything else. */
-export function exitCodeOf(failure: Failure): 1 | 2 | 3 {
-  switch (failure.code) {
-    case 'bad_input':
-      return 2;
-    case 'not_found':
-      return 3;
-    case 'conflict':
-    case 'exhausted':
-    case 'unavailable':
-    case 'timeout':
-    case 'internal':
-      return 1;
-  }
-}
-
 function codeOf(told: string | undefined, code: Code): FailureCode {
   for (const [ours, theirs] of Object.entries(CODES) as [FailureCode, Code][]) {
     if (told === undefined ? theirs === code : told === ours) return ours;
   }
   return 'internal';
-}
-
-function causeOf(error: unknown): unknown {
-  return error instanceof Error ? error.cause : undefined;
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
@@ -9,42 +10,44 @@ import type {
 import { Failure } from '../host/failure.ts';
 
 /**
- * HTTP over a socket that `dial` opens, one connection per call, for Connect's
- * transport. connect-node's own client is not used here: it imports `node:http`
- * as a namespace, which reads every export of it and so loads all of undici.
- * That costs a command 30 ms; `process.getBuiltinModule` costs it 3.
+ * HTTP over a socket that `dial` opens, one connection per call. Node's modules
+ * come by `process.getBuiltinModule`: an `import * as http` reads every export,
+ * which loads all of undici and costs a command 30 ms instead of 3.
  */
 
-/** Opens a connection to the daemon. What it throws reaches the caller of the RPC as it is. */
+/** Opens a connection to the daemon. What it throws reaches the caller as it is. */
 export type Dial = () => Promise<Socket>;
 
-/** HTTP/1.1: starts fastest; for calls whose request is a single message. */
-export function http1Client(dial: Dial): UniversalClientFn {
-  return async (request) => {
-    const socket = await dial();
-    const { promise, resolve, reject } = Promise.withResolvers<UniversalClientResponse>();
-    const sent = process.getBuiltinModule('node:http').request({
+/**
+ * Posts one body over HTTP/1.1 and returns when the response begins.
+ * @throws Failure `unavailable` when the connection breaks off; an abort's reason
+ */
+export async function post(
+  dial: Dial,
+  path: string,
+  headers: Record<string, string>,
+  body: Uint8Array,
+  signal?: AbortSignal,
+): Promise<IncomingMessage> {
+  const socket = await dial();
+  return new Promise((resolve, reject) => {
+    const request = process.getBuiltinModule('node:http').request({
       createConnection: () => socket,
-      method: request.method,
-      path: new URL(request.url).pathname,
-      headers: record(request.header),
-      ...(request.signal === undefined ? {} : { signal: request.signal }),
+      method: 'POST',
+      path,
+      headers: { ...headers, 'content-length': body.length },
+      ...(signal === undefined ? {} : { signal }),
     });
-    sent.on('error', (cause) => reject(brokenOff(cause)));
-    sent.on('response', (response) => {
-      resolve({
-        status: response.statusCode ?? 0,
-        header: headersOf(response.headers),
-        body: read(response, () => socket.destroy()),
-        trailer: new Headers(),
-      });
-    });
-    void send(request, sent);
-    return promise;
-  };
+    request.on('error', (cause) => reject(signal?.aborted ? signal.reason : brokenOff(cause)));
+    request.on('response', resolve);
+    request.end(body);
+  });
 }
 
-/** HTTP/2 without TLS and without upgrade (RFC 9113 section 3.3): both directions at once. */
+/**
+ * A client for Connect's transport over HTTP/2 without TLS and without upgrade
+ * (RFC 9113 section 3.3), for calls that stream both ways.
+ */
 export function http2Client(dial: Dial): UniversalClientFn {
   return async (request) => {
     const socket = await dial();
@@ -58,7 +61,7 @@ export function http2Client(dial: Dial): UniversalClientFn {
     session.on('error', (cause) => reject(brokenOff(cause)));
     const stream: ClientHttp2Stream = session.request(
       {
-        ...record(request.header),
+        ...Object.fromEntries(request.header.entries()),
         ':method': request.method,
         ':path': new URL(request.url).pathname,
       },
@@ -69,20 +72,20 @@ export function http2Client(dial: Dial): UniversalClientFn {
       reject(brokenOff(undefined));
       session.close();
     });
-    stream.on('response', (headers) => {
-      resolve({
-        status: headers[':status'] ?? 0,
-        header: headersOf(headers),
-        body: read(stream, () => session.close()),
-        trailer: new Headers(),
-      });
+    stream.on('response', (received) => {
+      const header = new Headers();
+      for (const [name, value] of Object.entries(received)) {
+        if (value !== undefined && !name.startsWith(':')) header.set(name, String(value));
+      }
+      const status = received[':status'] ?? 0;
+      resolve({ status, header, body: read(stream), trailer: new Headers() });
     });
     void send(request, stream);
     return promise;
   };
 }
 
-/** Bytes a peer may send before we have read them: two of an agent's largest chunks. */
+/** Bytes a peer may send before we have read them. */
 const WINDOW = 1024 * 1024;
 
 async function send(request: UniversalClientRequest, to: Writable): Promise<void> {
@@ -108,38 +111,20 @@ function drained(to: Writable): Promise<void> {
   });
 }
 
-async function* read(from: Readable, end: () => void): AsyncGenerator<Uint8Array> {
+/** The rest of a response, as it comes. */
+export async function* read(from: Readable): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of from) yield chunk as Uint8Array;
   } catch (cause) {
     throw brokenOff(cause);
-  } finally {
-    end();
   }
 }
 
 function brokenOff(cause: unknown): unknown {
-  if (cause instanceof Failure) return cause;
   // Connect knows an abort by its name.
   if (cause instanceof Error && cause.name === 'AbortError') return cause;
   return new Failure('unavailable', 'the daemon broke off the connection', {
     hint: 'vmsan daemon status',
     cause,
   });
-}
-
-function record(headers: Headers): Record<string, string> {
-  const all: Record<string, string> = {};
-  headers.forEach((value, name) => {
-    all[name] = value;
-  });
-  return all;
-}
-
-function headersOf(from: Record<string, string | string[] | number | undefined>): Headers {
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(from)) {
-    if (value !== undefined && !name.startsWith(':')) headers.set(name, String(value));
-  }
-  return headers;
 }

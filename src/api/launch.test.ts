@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Failure } from '../host/failure.ts';
-import { causesOf } from './errors.ts';
+import { causesOf } from './failures.ts';
 import { launchDaemon } from './launch.ts';
 import { loadSettings, type Settings } from './settings.ts';
 import { connectSocket, socketPath } from './socket.ts';

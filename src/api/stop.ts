@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Failure, isErrno } from '../host/failure.ts';
 import { daemonClient } from './client.ts';
-import { toFailure } from './errors.ts';
 import type { Settings } from './settings.ts';
 
 const END_DEADLINE_MS = 15_000;
@@ -18,15 +17,12 @@ export async function stopDaemon(
   settings: Settings,
   { purge }: { purge: boolean },
 ): Promise<number> {
-  const { vmsan } = daemonClient(settings, purge ? 'start' : 'fail');
-  try {
-    const { pid } = await vmsan.getDaemon({}, { timeoutMs: END_DEADLINE_MS });
-    const { removedVms } = await vmsan.stopDaemon({ purge }, { timeoutMs: PURGE_DEADLINE_MS });
-    await gone(pid);
-    return removedVms;
-  } catch (error) {
-    throw toFailure(error);
-  }
+  const daemon = daemonClient(settings, purge ? 'start' : 'fail');
+  const { pid } = await daemon.call('getDaemon', {}, END_DEADLINE_MS);
+  if (pid === undefined) throw new Failure('internal', 'the daemon does not say who it is');
+  const { removedVms = 0 } = await daemon.call('stopDaemon', { purge }, PURGE_DEADLINE_MS);
+  await gone(pid);
+  return removedVms;
 }
 
 async function gone(pid: number): Promise<void> {

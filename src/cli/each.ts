@@ -1,5 +1,5 @@
 import { withDaemon, type Daemon } from '../api/client.ts';
-import { exitCodeOf, toFailure } from '../api/errors.ts';
+import { asFailure, exitCodeOf } from '../api/failures.ts';
 import type { Settings } from '../api/settings.ts';
 import { printFailure } from './print/failure.ts';
 
@@ -21,7 +21,7 @@ export async function forEachVm(
     try {
       await withDaemon(settings, (daemon) => act(daemon, name));
     } catch (error) {
-      const failure = toFailure(error);
+      const failure = asFailure(error);
       printFailure(failure, { json: options.json ?? false });
       worst = Math.max(worst, SEVERITY.indexOf(exitCodeOf(failure)));
     }

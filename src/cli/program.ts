@@ -1,8 +1,7 @@
-import '../api/light-headers.ts';
 import { CommanderError, type Command } from 'commander';
 import { Failure } from '../host/failure.ts';
 import { buildId, version } from '../api/build.ts';
-import { exitCodeOf, toFailure } from '../api/errors.ts';
+import { asFailure, exitCodeOf } from '../api/failures.ts';
 import { printFailure } from './print/failure.ts';
 import { emptyCommand, VERBS, type Verb } from './verb.ts';
 
@@ -19,7 +18,7 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     else await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return;
-    const failure = error instanceof CommanderError ? usageFailure(error, verb) : toFailure(error);
+    const failure = error instanceof CommanderError ? usageFailure(error, verb) : asFailure(error);
     printFailure(failure, { json: asksForJson(argv, verb) });
     // A guest's own exit codes pass through `exec`, so ours are Docker's one there.
     process.exitCode = verb?.name === 'exec' ? 125 : exitCodeOf(failure);

@@ -14,6 +14,7 @@ import { bootGuest } from './boot.ts';
 import { directoriesOf, diskOf, networkOf, type Context, type LiveVm } from './context.ts';
 import { makeDisk } from './disk.ts';
 import { goLive } from './life.ts';
+import { forgetVm, noteNetnsDirectory } from './netns-directory.ts';
 import { freeSlot } from './slots.ts';
 import { runSteps, type Step } from './steps.ts';
 
@@ -67,8 +68,9 @@ function creationSteps(
         const taken = new Set(context.store.vms().map(({ slot }) => slot));
         vm.slot = freeSlot(context.host.pools, taken, routes);
         context.store.addVm(vm);
+        noteNetnsDirectory(context);
       },
-      undo: () => context.store.removeVm(vm.id),
+      undo: () => forgetVm(context, vm.id),
     },
     {
       name: 'make the disk',

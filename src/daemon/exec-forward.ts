@@ -4,6 +4,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
+import { pipeline } from 'node:stream';
 import { VM_HEADER } from '../api/handshake.ts';
 import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
 import { Failure } from '../host/failure.ts';
@@ -53,14 +54,13 @@ export function forwardExec(
     if (!stream.destroyed) stream.respond(Object.fromEntries(Object.entries(answer)));
   });
   stream.pipe(upstream);
-  upstream.pipe(stream);
-  const end = () => {
+  // The agent may be done while its caller still has stdin to send: only the
+  // answer's way decides how the stream ends.
+  pipeline(upstream, stream, (error) => {
+    if (error === undefined || error === null) return;
     for (const side of [upstream, stream]) {
       if (!side.closed) side.close(constants.NGHTTP2_CANCEL);
     }
-  };
-  for (const side of [upstream, stream]) {
-    side.on('error', end);
-    side.on('aborted', end);
-  }
+  });
+  for (const side of [upstream, stream]) side.on('error', () => {});
 }

@@ -110,13 +110,13 @@ export class Gate {
 
   /** Resolves when it has ended, whoever ended it. */
   async ended(): Promise<void> {
-    await waitUntilGone(this.process, Infinity, WATCH_EVERY_MS);
+    await waitUntilGone(this.process, { everyMs: WATCH_EVERY_MS, background: true });
   }
 
   /** Ends it and waits until its sockets are free. It holds only memory: nothing is lost. */
   async stop(): Promise<void> {
     killProcess(this.process);
-    if (!(await waitUntilGone(this.process, STOP_DEADLINE_MS))) {
+    if (!(await waitUntilGone(this.process, { deadlineMs: STOP_DEADLINE_MS }))) {
       throw new Failure('timeout', `vmsan-gate (pid ${this.process.pid}) does not end`);
     }
   }

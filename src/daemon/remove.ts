@@ -4,6 +4,7 @@ import type { VmRecord } from '../store/store.ts';
 import { directoriesOf, type Context } from './context.ts';
 import { findVm } from './find.ts';
 import { releaseSteps } from './life.ts';
+import { forgetVm } from './netns-directory.ts';
 import { runTeardown } from './steps.ts';
 
 /**
@@ -39,5 +40,5 @@ export async function removeRecorded(context: Context, vm: VmRecord): Promise<vo
       do: () => rmSync(directoriesOf(context, vm.id).state, { recursive: true, force: true }),
     },
   ]);
-  context.store.removeVm(vm.id);
+  await forgetVm(context, vm.id);
 }

@@ -17,7 +17,7 @@ test('a process is known by its id and its start', async () => {
   assert.equal(isAlive(identity), true, 'a namesake is left alone');
 
   killProcess(identity);
-  assert.equal(await waitUntilGone(identity, 5_000), true);
+  assert.equal(await waitUntilGone(identity, { deadlineMs: 5_000 }), true);
   killProcess(identity);
   assert.equal(identify(child.pid!), null);
 });
@@ -25,5 +25,5 @@ test('a process is known by its id and its start', async () => {
 test('what does not end is told at the deadline', async () => {
   const self = identify(process.pid);
   assert.ok(self);
-  assert.equal(await waitUntilGone(self, 0), false);
+  assert.equal(await waitUntilGone(self, { deadlineMs: 0 }), false);
 });

@@ -43,17 +43,19 @@ export function killProcess(process: ProcessIdentity, signal: NodeJS.Signals = '
 /**
  * Waits for a process that need not be our child; the kernel tells only
  * parents, so it is looked at again and again.
- * @returns whether it was gone before the deadline, in milliseconds from now
+ * @param options.deadlineMs default: none
+ * @param options.background do not keep this process alive for it
+ * @returns whether it was gone before the deadline
  */
 export async function waitUntilGone(
   process: ProcessIdentity,
-  deadlineMs: number,
-  everyMs = 5,
+  options: { deadlineMs?: number; everyMs?: number; background?: boolean } = {},
 ): Promise<boolean> {
+  const { deadlineMs = Infinity, everyMs = 5, background = false } = options;
   const end = performance.now() + deadlineMs;
   while (isAlive(process)) {
     if (performance.now() > end) return false;
-    await setTimeout(everyMs, undefined, { ref: false });
+    await setTimeout(everyMs, undefined, { ref: !background });
   }
   return true;
 }

@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { inNetns, openTap } from '../host/ffi.ts';
 import { ipBatch } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
 import { run } from '../host/run.ts';
 import { linkExists, writeSysctl } from '../host/sysctl.ts';
-import type { HostNetwork, VmNetwork } from './plan.ts';
+import { NETNS_DIR, type HostNetwork, type VmNetwork } from './plan.ts';
 import { renderVmRuleset, type PacketPolicy } from './vm-ruleset.ts';
 
 /**
@@ -77,6 +77,18 @@ export function replaceRuleset(
 /** Removes the netns and with it every link of the VM. Already gone is success. */
 export async function removeNetns(vm: VmNetwork): Promise<void> {
   if (existsSync(vm.netnsPath)) await run(['ip', 'netns', 'delete', vm.netns]);
+}
+
+/** Whether `ip netns` has been used on this host: at its first use it makes a directory and a mount. */
+export function netnsDirectoryExists(): boolean {
+  return existsSync(NETNS_DIR);
+}
+
+/** Takes both away again, unless somebody else's netns is there by now. */
+export async function removeNetnsDirectory(): Promise<void> {
+  if (!existsSync(NETNS_DIR) || readdirSync(NETNS_DIR).length > 0) return;
+  await run(['umount', NETNS_DIR]);
+  rmdirSync(NETNS_DIR);
 }
 
 /**

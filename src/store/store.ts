@@ -124,6 +124,10 @@ export class Store {
     this.#db.prepare('INSERT OR REPLACE INTO facts VALUES (?, ?)').run(name, value);
   }
 
+  removeFact(name: string): void {
+    this.#db.prepare('DELETE FROM facts WHERE name = ?').run(name);
+  }
+
   #migrate(file: string): void {
     const row = this.#db.prepare('PRAGMA user_version').get();
     const version = Number(row?.['user_version']);

@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/host/failure.ts';
-import { denyWhileDownloading } from './demo/live-change.ts';
+import { denyWhileDownloading, DOWNLOAD } from './demo/live-change.ts';
 import { countedSince, HOST_PORT, tryProbe, underAllowAll, underDenyAll } from './demo/probes.ts';
 import type { Outcome, Probe } from './demo/probes.ts';
 import { Narrator, tableOf } from './demo/report.ts';
@@ -38,11 +38,12 @@ async function demonstrate(lab: Lab, narrator: Narrator, outcomes: Outcome[]): P
   );
   await tryAll('allow-all', underAllowAll);
 
-  narrator.heading('The same VM, still running, under deny-all');
-  take(await denyWhileDownloading(lab, VM));
+  narrator.heading('The same VM, not restarted, under deny-all; a download was running');
+  using download = await denyWhileDownloading(lab, VM);
   const mark = await lab.mark();
   await tryAll('deny-all', underDenyAll);
-  take(await countedSince(lab, mark));
+  take(await countedSince(lab, mark, DOWNLOAD.address));
+  take(await download.outcome());
 
   narrator.heading('And back');
   await narrator.step(`vmsan network ${VM} --network-policy allow-all`, () =>

@@ -11,13 +11,12 @@ import {
   policyOf,
   VCPUS,
 } from '../../api/values.ts';
-import type { Vm } from '../../gen/vmsan/v1/vmsan_pb.js';
 import { Failure } from '../../host/failure.ts';
 import { DEFAULT_POLICY, formatPolicy, type Policy } from '../../policy/policy.ts';
 import { jsonFlag, LIST_FLAGS, refuse, refusedFlag, valueFlag } from '../args/flags.ts';
 import { progress, type Progress } from '../print/progress.ts';
 import { printable, remark, say, sayJson } from '../print/text.ts';
-import { vmJson } from '../print/vm.ts';
+import { vmJson, type VmJson } from '../print/vm.ts';
 
 interface Options {
   name?: string;
@@ -67,35 +66,27 @@ async function create(options: Options): Promise<void> {
   const vm = await withDaemon(loadSettings(), (daemon) => creation(daemon, options, steps)).finally(
     () => steps.done(),
   );
-  if (options.json) sayJson(vmJson(vm));
+  if (options.json) sayJson(vm);
   else say(vm.id);
 }
 
-async function creation(daemon: Daemon, options: Options, steps: Progress): Promise<Vm> {
-  const events = daemon.vmsan.createVm({
+async function creation(daemon: Daemon, options: Options, steps: Progress): Promise<VmJson> {
+  const events = daemon.stream('createVm', {
     name: options.name ?? '',
     vcpus: options.vcpus,
     memoryMib: options.memory,
-    diskBytes: options.disk,
+    diskBytes: String(options.disk),
     policy: formatPolicy(options.networkPolicy),
   });
-  let vm: Vm | undefined;
-  for await (const { event } of events) {
-    switch (event.case) {
-      case 'step':
-        steps.show(printable(event.value));
-        break;
-      case 'notice':
-        steps.clear();
-        remark(printable(event.value));
-        break;
-      case 'vm':
-        vm = event.value;
-        break;
-      case undefined:
-        break;
+  let created: VmJson | undefined;
+  for await (const { step, notice, vm } of events) {
+    if (step !== undefined) steps.show(printable(step));
+    if (notice !== undefined) {
+      steps.clear();
+      remark(printable(notice));
     }
+    if (vm !== undefined) created = vmJson(vm);
   }
-  if (vm === undefined) throw new Failure('internal', 'the daemon created no VM and gave no error');
-  return vm;
+  if (created !== undefined) return created;
+  throw new Failure('internal', 'the daemon created no VM and gave no error');
 }

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { daemonClient, withDaemon } from '../../api/client.ts';
-import { toFailure } from '../../api/errors.ts';
 import { loadSettings, type Settings } from '../../api/settings.ts';
 import { stopDaemon } from '../../api/stop.ts';
-import type { GetDaemonResponse } from '../../gen/vmsan/v1/vmsan_pb.js';
+import type { GetDaemonResponseJson } from '../../gen/vmsan/v1/vmsan_pb.js';
+import { Failure } from '../../host/failure.ts';
 import { jsonFlag } from '../args/flags.ts';
 import { table } from '../print/table.ts';
 import { say, sayJson } from '../print/text.ts';
@@ -33,8 +33,8 @@ export function define(command: Command): Command {
 async function startIt(options: Json): Promise<void> {
   const settings = loadSettings();
   const before = await running(settings);
-  const now = await withDaemon(settings, ({ vmsan }) => vmsan.getDaemon({}, { timeoutMs: 30_000 }));
-  if (options.json) sayJson(daemonJson(now));
+  const now = viewOf(await withDaemon(settings, (daemon) => daemon.call('getDaemon', {}, 30_000)));
+  if (options.json) sayJson(now);
   else if (before?.pid === now.pid) say(`vmsand runs already (pid ${now.pid})`);
   else say(`vmsand runs (pid ${now.pid})`);
 }
@@ -70,7 +70,7 @@ async function showIt(options: Json): Promise<void> {
     else say('vmsand does not run');
     return;
   }
-  if (options.json) sayJson(daemonJson(now));
+  if (options.json) sayJson(now);
   else {
     say(
       table([
@@ -78,7 +78,7 @@ async function showIt(options: Json): Promise<void> {
         ['gate pid', String(now.gatePid)],
         ['build', now.build],
         ['running VMs', String(now.runningVms)],
-        ['started', new Date(Number(now.startedAtMs)).toISOString()],
+        ['started', now.startedAt],
         ['state dir', now.stateDir],
         ['run dir', now.runDir],
       ]),
@@ -87,26 +87,38 @@ async function showIt(options: Json): Promise<void> {
 }
 
 /** The daemon that runs now; never starts one. */
-async function running(settings: Settings): Promise<GetDaemonResponse | undefined> {
+async function running(settings: Settings): Promise<DaemonView | undefined> {
   try {
-    return await daemonClient(settings, 'fail').vmsan.getDaemon({}, { timeoutMs: 10_000 });
+    return viewOf(await daemonClient(settings, 'fail').call('getDaemon', {}, 10_000));
   } catch (error) {
-    const failure = toFailure(error);
-    if (failure.code === 'not_found') return undefined;
-    throw failure;
+    if (error instanceof Failure && error.code === 'not_found') return undefined;
+    throw error;
   }
 }
 
-function daemonJson(now: GetDaemonResponse): Record<string, unknown> {
+/** A daemon as `--json` prints it. */
+interface DaemonView {
+  running: true;
+  pid: number;
+  gatePid: number;
+  build: string;
+  runningVms: number;
+  /** RFC 3339, UTC. */
+  startedAt: string;
+  stateDir: string;
+  runDir: string;
+}
+
+function viewOf(now: GetDaemonResponseJson): DaemonView {
   return {
     running: true,
-    pid: now.pid,
-    gatePid: now.gatePid,
-    build: now.build,
-    runningVms: now.runningVms,
-    startedAt: new Date(Number(now.startedAtMs)).toISOString(),
-    stateDir: now.stateDir,
-    runDir: now.runDir,
+    pid: now.pid ?? 0,
+    gatePid: now.gatePid ?? 0,
+    build: now.build ?? '',
+    runningVms: now.runningVms ?? 0,
+    startedAt: new Date(Number(now.startedAtMs ?? 0)).toISOString(),
+    stateDir: now.stateDir ?? '',
+    runDir: now.runDir ?? '',
   };
 }
 

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { withDaemon } from '../../api/client.ts';
-import { toFailure } from '../../api/errors.ts';
+import { asFailure } from '../../api/failures.ts';
 import { loadSettings } from '../../api/settings.ts';
-import { Check_Status } from '../../gen/vmsan/v1/vmsan_pb.js';
+import type { Check_StatusJson } from '../../gen/vmsan/v1/vmsan_pb.js';
 import type { Failure } from '../../host/failure.ts';
 import { jsonFlag } from '../args/flags.ts';
 import { printable, say, sayJson } from '../print/text.ts';
@@ -32,17 +32,15 @@ async function doctor(options: { json?: true }): Promise<void> {
 async function checkAll(): Promise<CheckJson[]> {
   const settings = loadSettings();
   try {
-    const { checks } = await withDaemon(settings, ({ vmsan }) =>
-      vmsan.doctor({}, { timeoutMs: 60_000 }),
-    );
-    return checks.map(({ name, status, detail, hint }) => ({
+    const answer = await withDaemon(settings, (daemon) => daemon.call('doctor', {}, 60_000));
+    return (answer.checks ?? []).map(({ name = '', status, detail = '', hint }) => ({
       name,
       status: statusName(status),
       detail,
-      hint: hint === '' ? null : hint,
+      hint: hint === undefined || hint === '' ? null : hint,
     }));
   } catch (error) {
-    return [daemonCheck(toFailure(error))];
+    return [daemonCheck(asFailure(error))];
   }
 }
 
@@ -61,14 +59,14 @@ function print(checks: readonly CheckJson[]): void {
   }
 }
 
-function statusName(status: Check_Status): CheckJson['status'] {
+function statusName(status: Check_StatusJson = 'STATUS_UNSPECIFIED'): CheckJson['status'] {
   switch (status) {
-    case Check_Status.OK:
+    case 'STATUS_OK':
       return 'ok';
-    case Check_Status.NOTE:
+    case 'STATUS_NOTE':
       return 'note';
-    case Check_Status.FAILED:
-    case Check_Status.UNSPECIFIED:
+    case 'STATUS_FAILED':
+    case 'STATUS_UNSPECIFIED':
       return 'failed';
   }
 }

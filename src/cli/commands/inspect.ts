@@ -1,11 +1,10 @@
 import type { Command } from 'commander';
 import { loadSettings } from '../../api/settings.ts';
-import type { Vm } from '../../gen/vmsan/v1/vmsan_pb.js';
 import { jsonFlag } from '../args/flags.ts';
 import { forEachVm } from '../each.ts';
 import { table } from '../print/table.ts';
 import { say, sayJson, size } from '../print/text.ts';
-import { stateName, vmJson } from '../print/vm.ts';
+import { vmJson, type VmJson } from '../print/vm.ts';
 
 export function define(command: Command): Command {
   return command
@@ -15,21 +14,21 @@ export function define(command: Command): Command {
 }
 
 async function inspect(names: string[], options: { json?: true }): Promise<void> {
-  const vms: Vm[] = [];
-  await forEachVm(loadSettings(), names, options, async ({ vmsan }, name) => {
-    const { vm } = await vmsan.getVm({ vm: name }, { timeoutMs: 30_000 });
-    if (vm !== undefined) vms.push(vm);
+  const vms: VmJson[] = [];
+  await forEachVm(loadSettings(), names, options, async (daemon, name) => {
+    const { vm } = await daemon.call('getVm', { vm: name }, 30_000);
+    if (vm !== undefined) vms.push(vmJson(vm));
   });
-  if (options.json) sayJson(vms.map(vmJson));
+  if (options.json) sayJson(vms);
   else if (vms.length > 0) say(vms.map(describe).join('\n\n'));
 }
 
-function describe(vm: Vm): string {
+function describe(vm: VmJson): string {
   return table([
     ['id', vm.id],
     ['name', vm.name],
-    ['state', stateName(vm.state)],
-    ['network policy', `${vm.network?.policy} (generation ${vm.network?.generation})`],
+    ['state', vm.state],
+    ['network policy', `${vm.network.policy} (generation ${vm.network.generation})`],
     ['guest address', vm.guestIp],
     ['gateway', vm.gatewayIp],
     ['netns', vm.netns],
@@ -38,7 +37,7 @@ function describe(vm: Vm): string {
     ['memory', `${vm.memoryMib} MiB`],
     ['disk', size(vm.diskBytes)],
     ['accelerator', vm.accelerator],
-    ['QEMU pid', vm.pid === 0 ? '-' : String(vm.pid)],
-    ['created', new Date(Number(vm.createdAtMs)).toISOString()],
+    ['QEMU pid', String(vm.pid ?? '-')],
+    ['created', vm.createdAt],
   ]);
 }

@@ -6,7 +6,7 @@ import { formatPolicy, type Policy } from '../../policy/policy.ts';
 import { jsonFlag, LIST_FLAGS, refusedFlag, valueFlag } from '../args/flags.ts';
 import { table } from '../print/table.ts';
 import { printable, say, sayJson } from '../print/text.ts';
-import { networkJson } from '../print/vm.ts';
+import { networkJson, vmJson } from '../print/vm.ts';
 
 interface Options {
   networkPolicy?: Policy;
@@ -40,17 +40,17 @@ async function network(vm: string, options: Options): Promise<void> {
   );
 }
 
-async function show({ vmsan }: Daemon, name: string, options: Options): Promise<void> {
-  const { vm } = await vmsan.getVm({ vm: name }, { timeoutMs: 30_000 });
+async function show(daemon: Daemon, name: string, options: Options): Promise<void> {
+  const { vm } = await daemon.call('getVm', { vm: name }, 30_000);
   if (vm === undefined) return;
-  const now = networkJson(vm.network);
+  const { id, name: called, network: now } = vmJson(vm);
   if (options.json) {
-    sayJson({ id: vm.id, name: vm.name, network: now });
+    sayJson({ id, name: called, network: now });
     return;
   }
   say(
     table([
-      ['vm', vm.name === vm.id ? vm.id : `${vm.name} (${vm.id})`],
+      ['vm', called === id ? id : `${called} (${id})`],
       ['policy', now.policy],
       ['generation', String(now.generation)],
     ]),
@@ -58,16 +58,17 @@ async function show({ vmsan }: Daemon, name: string, options: Options): Promise<
 }
 
 async function replace(
-  { vmsan }: Daemon,
+  daemon: Daemon,
   vm: string,
   policy: Policy,
   options: Options,
 ): Promise<void> {
   const request = { vm, policy: formatPolicy(policy) };
-  const receipt = await vmsan.setNetwork(request, { timeoutMs: 30_000 });
+  const receipt = await daemon.call('setNetwork', request, 30_000);
   const before = networkJson(receipt.before);
   const after = networkJson(receipt.after);
-  const { id, name, effectiveMs } = receipt;
+  const { id = '', name = id } = receipt;
+  const effectiveMs = Number(receipt.effectiveMs ?? 0);
   if (options.json) sayJson({ id, name, before, after, effectiveMs });
   else {
     const change = `${before.policy} -> ${after.policy}`;

@@ -14,11 +14,11 @@ export function define(command: Command): Command {
 
 async function remove(names: string[], options: { force?: true; json?: true }): Promise<void> {
   const removed: { id: string; name: string }[] = [];
-  await forEachVm(loadSettings(), names, options, async ({ vmsan }, vm) => {
+  await forEachVm(loadSettings(), names, options, async (daemon, vm) => {
     const request = { vm, force: options.force ?? false };
-    const { id, name } = await vmsan.removeVm(request, { timeoutMs: 60_000 });
+    const { id = '', name = id } = await daemon.call('removeVm', request, 60_000);
     removed.push({ id, name });
-    if (!options.json) say(printable(name === '' ? id : name));
+    if (!options.json) say(printable(name));
   });
   if (options.json) sayJson(removed);
 }

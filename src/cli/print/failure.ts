@@ -1,4 +1,4 @@
-import { causesOf } from '../../api/errors.ts';
+import { causesOf } from '../../api/failures.ts';
 import type { Failure } from '../../host/failure.ts';
 import { printable, remark } from './text.ts';
 

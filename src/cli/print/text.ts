@@ -34,8 +34,8 @@ export function sayJson(value: unknown): void {
 }
 
 /** `10 GiB`, `1.5 GiB`, `512 MiB`. */
-export function size(bytes: bigint): string {
-  const mib = Number(bytes) / 1024 / 1024;
+export function size(bytes: number): string {
+  const mib = bytes / 1024 / 1024;
   for (const [unit, scale] of [
     ['TiB', 1024 * 1024],
     ['GiB', 1024],

@@ -1,9 +1,14 @@
-import { VmState, type Network, type Vm } from '../../gen/vmsan/v1/vmsan_pb.js';
+import type {
+  NetworkJson as WireNetwork,
+  VmJson as WireVm,
+  VmStateJson,
+} from '../../gen/vmsan/v1/vmsan_pb.js';
 
-/** A VM as `--json` prints it, in every command. Fields are added, never changed. */
+/** A VM as every command shows it, and as `--json` prints it. Fields are added, never changed. */
 export interface VmJson {
   id: string;
   name: string;
+  /** `creating`, `running`, `stopped`, `removing`. */
   state: string;
   slot: number;
   guestIp: string;
@@ -14,6 +19,7 @@ export interface VmJson {
   diskBytes: number;
   /** RFC 3339, UTC. */
   createdAt: string;
+  /** `kvm`, or `tcg`: software emulation. */
   accelerator: string;
   netns: string;
   /** Of its QEMU; null when none runs. */
@@ -25,41 +31,42 @@ export interface NetworkJson {
   generation: number;
 }
 
-export function vmJson(vm: Vm): VmJson {
+/** What the contract's JSON leaves out has its default value. */
+export function vmJson(vm: WireVm): VmJson {
+  const { id = '' } = vm;
   return {
-    id: vm.id,
-    name: vm.name,
+    id,
+    name: vm.name ?? id,
     state: stateName(vm.state),
-    slot: vm.slot,
-    guestIp: vm.guestIp,
-    gatewayIp: vm.gatewayIp,
+    slot: vm.slot ?? 0,
+    guestIp: vm.guestIp ?? '',
+    gatewayIp: vm.gatewayIp ?? '',
     network: networkJson(vm.network),
-    vcpus: vm.vcpus,
-    memoryMib: vm.memoryMib,
-    diskBytes: Number(vm.diskBytes),
-    createdAt: new Date(Number(vm.createdAtMs)).toISOString(),
-    accelerator: vm.accelerator,
-    netns: vm.netns,
-    pid: vm.pid === 0 ? null : vm.pid,
+    vcpus: vm.vcpus ?? 0,
+    memoryMib: vm.memoryMib ?? 0,
+    diskBytes: Number(vm.diskBytes ?? 0),
+    createdAt: new Date(Number(vm.createdAtMs ?? 0)).toISOString(),
+    accelerator: vm.accelerator ?? '',
+    netns: vm.netns ?? '',
+    pid: vm.pid ?? null,
   };
 }
 
-export function networkJson(network: Network | undefined): NetworkJson {
-  return { policy: network?.policy ?? '', generation: network?.generation ?? 0 };
+export function networkJson(network: WireNetwork = {}): NetworkJson {
+  return { policy: network.policy ?? '', generation: network.generation ?? 0 };
 }
 
-/** `creating`, `running`, `stopped`, `removing`. */
-export function stateName(state: VmState): string {
+function stateName(state: VmStateJson = 'VM_STATE_UNSPECIFIED'): string {
   switch (state) {
-    case VmState.CREATING:
+    case 'VM_STATE_CREATING':
       return 'creating';
-    case VmState.RUNNING:
+    case 'VM_STATE_RUNNING':
       return 'running';
-    case VmState.STOPPED:
+    case 'VM_STATE_STOPPED':
       return 'stopped';
-    case VmState.REMOVING:
+    case 'VM_STATE_REMOVING':
       return 'removing';
-    case VmState.UNSPECIFIED:
+    case 'VM_STATE_UNSPECIFIED':
       return 'unknown';
   }
 }

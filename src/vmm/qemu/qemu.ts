@@ -15,28 +15,23 @@ const CONNECT_DEADLINE_MS = 10_000;
 export const qemu: Vmm = {
   async start(spec) {
     const child = launch(spec);
-    const failed = new Promise<never>((_, reject) => {
-      child.once('error', (cause) => {
-        reject(new Failure('unavailable', `QEMU cannot be started: ${cause.message}`, { cause }));
+    const ended = new Promise<Failure>((resolve) => {
+      child.once('error', ({ message }) => {
+        resolve(new Failure('unavailable', `QEMU cannot be started: ${message}`));
       });
       child.once('exit', () => {
-        reject(new Failure('internal', `QEMU ended at once: ${lastWords(spec.runDir)}`));
+        resolve(new Failure('internal', `QEMU ended at once: ${lastWords(spec.runDir)}`));
       });
     });
-    // Whoever loses the race below has been heard.
-    failed.catch(() => {});
     const process = child.pid === undefined ? null : identify(child.pid);
     try {
-      const qmp = await Promise.race([
-        Qmp.connect(qmpSocket(spec.runDir), CONNECT_DEADLINE_MS),
-        failed,
-      ]);
-      if (process === null) throw new Failure('internal', 'QEMU ended at once');
-      return new QemuMachine(process, spec.runDir, qmp);
-    } catch (error) {
+      const qmp = await Qmp.connect(qmpSocket(spec.runDir), CONNECT_DEADLINE_MS);
+      if (process !== null) return new QemuMachine(process, spec.runDir, qmp);
+    } catch {
+      // Its own words, below, say more than its end of the connection.
       if (process !== null) killProcess(process);
-      throw await Promise.race([failed.catch((reason: unknown) => reason), error]);
     }
+    throw await ended;
   },
 
   async adopt(process, runDir) {

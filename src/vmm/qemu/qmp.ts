@@ -1,16 +1,19 @@
 import { connect, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { Failure } from '../../host/failure.ts';
+
+/** The longest answer we ask for is a console of 64 KiB, with room for its escapes. */
+const LONGEST_LINE = 1024 * 1024;
 
 /**
  * A client of the QEMU Machine Protocol (docs/interop/qmp-spec.txt in QEMU):
- * one JSON object a line; a greeting, then `qmp_capabilities`, then commands,
+ * one ASCII JSON object a line; a greeting, then `qmp_capabilities`, then commands,
  * each answered in order by `return` or `error`, with events in between.
  */
 export class Qmp {
   /** Resolves when the connection has ended: QEMU is gone, or going. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
+  #unfinished = '';
   readonly #waiting: { resolve(value: unknown): void; reject(error: Failure): void }[] = [];
 
   private constructor(socket: Socket) {
@@ -59,8 +62,15 @@ export class Qmp {
   #greeting(): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
-      createInterface({ input: this.#socket }).on('line', (line) => this.#receive(line));
+      this.#socket.on('data', (chunk: Buffer) => this.#read(chunk));
     });
+  }
+
+  #read(chunk: Buffer): void {
+    const lines = (this.#unfinished + chunk.toString()).split('\n');
+    this.#unfinished = lines.pop() ?? '';
+    if (this.#unfinished.length > LONGEST_LINE) this.#socket.destroy();
+    for (const line of lines) this.#receive(line);
   }
 
   #receive(line: string): void {

@@ -26,6 +26,8 @@ export interface Outcome {
   guest: string;
   internet: string;
   asPromised: boolean;
+  /** Of a change: milliseconds until the kernel enforced it, from the receipt. */
+  effectiveMs?: number;
 }
 
 export const HOST_PORT = 8080;
@@ -48,9 +50,9 @@ const byAddress: Omit<Probe, 'promised'> = {
 };
 const lookUp: Omit<Probe, 'promised'> = {
   what: 'a DNS name',
-  argv: dig(world.github.name),
+  argv: dig(world.npm.name),
   target: world.resolver.address,
-  proof: new RegExp(`\\s${world.github.address.replaceAll('.', '\\.')}$`, 'm'),
+  proof: new RegExp(`\\s${world.npm.address.replaceAll('.', '\\.')}$`, 'm'),
 };
 const pinged: Omit<Probe, 'promised'> = {
   what: 'ping',
@@ -66,7 +68,7 @@ const metadata: Omit<Probe, 'promised'> = {
 };
 const otherResolver: Omit<Probe, 'promised'> = {
   what: "DNS past vmsan's resolver",
-  argv: dig(world.github.name).concat(`@${world.otherResolver.address}`),
+  argv: dig(world.npm.name).concat(`@${world.otherResolver.address}`),
   target: world.otherResolver.address,
   proof: lookUp.proof,
 };
@@ -139,9 +141,11 @@ export async function evidence(lab: Lab, address: string, mark: Mark): Promise<s
   return `${countOf(contacts.length, first!.event)}, ${countOf(packets, 'packet')}`;
 }
 
-/** Under deny-all: that not one packet, to any address, came out of the host since `mark`. */
-export async function countedSince(lab: Lab, mark: Mark): Promise<Outcome> {
-  const arrivals = (await lab.arrivals(mark)).filter(({ port }) => port === undefined);
+/** Under deny-all: that not one packet, to any address but `except`, came out of the host since `mark`. */
+export async function countedSince(lab: Lab, mark: Mark, except: string): Promise<Outcome> {
+  const arrivals = (await lab.arrivals(mark)).filter(
+    ({ address, port }) => port === undefined && address !== except,
+  );
   const packets = arrivals.reduce((sum, one) => sum + one.packets, 0);
   return {
     policy: 'deny-all',

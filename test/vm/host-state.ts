@@ -1,0 +1,19 @@
+import type { Lab } from '../lab/lab.ts';
+
+/** What a VM may leave on the lab's host, one finding a line: kernel objects, processes, files, settings. */
+const LOOK = `
+  ip netns; ip -o link; ip -4 -o address; ip -4 route show table all; nft list ruleset
+  cd /proc/sys/net/ipv4/conf && grep . */forwarding ../ip_forward; cd /
+  ls -A /run /run/vmsan/vms /var/lib/vmsan/vms 2>/dev/null
+  ps -eo comm= | grep -E '^(qemu|node)' | sort
+  cat /proc/mounts
+`;
+
+/**
+ * The lab's host as text, to compare a before with an after. Links come and
+ * go with new numbers; nothing else differs when nothing was left.
+ */
+export async function hostState(lab: Lab): Promise<string> {
+  const { stdout } = await lab.exec(['sh', '-c', LOOK]);
+  return stdout.replaceAll(/^\d+: /gm, '');
+}
