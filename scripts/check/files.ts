@@ -1,4 +1,4 @@
-import { globSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import { inTree } from '../tree.ts';
 
 /** Not ours to check: what others wrote, and what is made. */
@@ -16,4 +16,13 @@ export function filesOfTree(glob: string): string[] {
 
 export function textOf(path: string): string {
   return readFileSync(inTree(path), 'utf8');
+}
+
+/** The files under an absolute path, relative to it; none when it is not there. */
+export function filesUnder(root: string): string[] {
+  return globSync('**/*', { cwd: root }).filter((name) => statSync(`${root}/${name}`).isFile());
+}
+
+export function sameFile(a: string, b: string): boolean {
+  return existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b));
 }

@@ -1,4 +1,5 @@
 import { run, CommandFailed } from '../../src/host/run.ts';
+import { staleFiles } from '../build/generate.ts';
 import { follow } from '../bootstrap/follow.ts';
 import { inTree } from '../tree.ts';
 import { wrongImports } from './imports.ts';
@@ -13,9 +14,19 @@ interface Check {
 const CHECKS: readonly Check[] = [
   tool('types (tsc)', ['tsc', '-p', '.']),
   tool('lint (oxlint)', ['oxlint', '--type-aware', '--deny-warnings']),
-  tool('format (prettier)', ['prettier', '--check', '--log-level', 'warn', '.']),
+  tool('format (prettier)', [
+    'prettier',
+    '--check',
+    '--cache',
+    '--cache-strategy',
+    'content',
+    '--log-level',
+    'warn',
+    '.',
+  ]),
   { name: 'format (gofmt)', problems: unformattedGo },
   { name: 'go vet', problems: () => attempt(['go', 'vet', './...'], 'agent') },
+  { name: 'generated code is current', problems: staleCode },
   { name: 'imports go one way', problems: wrongImports },
   { name: 'no file over 400 lines', problems: longFiles },
   { name: 'no sleeps in tests', problems: sleepsInTests },
@@ -64,4 +75,9 @@ async function attempt(argv: [string, ...string[]], folder: string): Promise<str
 async function unformattedGo(): Promise<string[]> {
   const { stdout } = await run(['gofmt', '-l', inTree('agent')]);
   return stdout.split('\n').filter((line) => line !== '');
+}
+
+async function staleCode(): Promise<string[]> {
+  const stale = await staleFiles();
+  return stale.map((path) => `${path} is not what proto/ says: npm run generate`);
 }

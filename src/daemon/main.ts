@@ -6,6 +6,7 @@ import { toFailure } from '../api/errors.ts';
 import { identityOf } from '../api/handshake.ts';
 import { loadSettings, type Settings } from '../api/settings.ts';
 import { socketPath } from '../api/socket.ts';
+import { hostTscKhz } from '../guest/tsc.ts';
 import { Failure, isErrno, messageOf } from '../host/failure.ts';
 import { KeyedMutex } from '../host/mutex.ts';
 import { locateImages } from '../image/images.ts';
@@ -30,6 +31,8 @@ async function main(): Promise<void> {
   for (const directory of [settings.stateDir, settings.runDir]) makeOpenDirectory(directory);
   becomeOnlyDaemon(settings.runDir);
   const context = openContext(settings);
+  // Takes a tenth of a second, which the first boot need not wait for.
+  hostTscKhz().catch(() => {});
   await reconcile(context);
   let purge: boolean | null = null;
   const daemon: DaemonProcess = {
