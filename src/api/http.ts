@@ -1,18 +1,13 @@
 import type { IncomingMessage } from 'node:http';
-import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import type { ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
-import type {
-  UniversalClientFn,
-  UniversalClientRequest,
-  UniversalClientResponse,
-} from '@connectrpc/connect/protocol';
+import type { Readable } from 'node:stream';
 import { Failure } from '../host/failure.ts';
 
 /**
  * HTTP over a socket that `dial` opens, one connection per call. Node's modules
- * come by `process.getBuiltinModule`: an `import * as http` reads every export,
- * which loads all of undici and costs a command 30 ms instead of 3.
+ * come by `process.getBuiltinModule`: an `import` of `node:http` reads every
+ * export, which loads all of undici and costs a command 30 ms instead of 3.
  */
 
 /** Opens a connection to the daemon. What it throws reaches the caller as it is. */
@@ -44,85 +39,75 @@ export async function post(
   });
 }
 
-/**
- * A client for Connect's transport over HTTP/2 without TLS and without upgrade
- * (RFC 9113 section 3.3), for calls that stream both ways.
- */
-export function http2Client(dial: Dial): UniversalClientFn {
-  return async (request) => {
-    const socket = await dial();
-    const { promise, resolve, reject } = Promise.withResolvers<UniversalClientResponse>();
-    const session: ClientHttp2Session = process
-      .getBuiltinModule('node:http2')
-      .connect(request.url, {
-        createConnection: () => socket,
-        settings: { enablePush: false, initialWindowSize: WINDOW },
-      });
-    session.on('error', (cause) => reject(brokenOff(cause)));
-    const stream: ClientHttp2Stream = session.request(
-      {
-        ...Object.fromEntries(request.header.entries()),
-        ':method': request.method,
-        ':path': new URL(request.url).pathname,
-      },
-      { endStream: false, ...(request.signal === undefined ? {} : { signal: request.signal }) },
-    );
-    stream.on('error', (cause) => reject(brokenOff(cause)));
-    stream.on('close', () => {
-      reject(brokenOff(undefined));
-      session.close();
-    });
-    stream.on('response', (received) => {
-      const header = new Headers();
-      for (const [name, value] of Object.entries(received)) {
-        if (value !== undefined && !name.startsWith(':')) header.set(name, String(value));
-      }
-      const status = received[':status'] ?? 0;
-      resolve({ status, header, body: read(stream), trailer: new Headers() });
-    });
-    void send(request, stream);
-    return promise;
+/** A POST whose request and response flow at the same time. */
+export interface Exchange {
+  /** Resolves when more may be written. What comes after the end is dropped. */
+  write(data: Uint8Array): Promise<void>;
+  /** Ends the request. */
+  end(): void;
+  /** The status and body, when the response begins. */
+  response(): Promise<{ status: number; body: AsyncIterable<Uint8Array> }>;
+}
+
+/** Opens an exchange over HTTP/2 without TLS and without upgrade (RFC 9113 section 3.3). */
+export async function exchange(
+  dial: Dial,
+  path: string,
+  headers: Record<string, string>,
+): Promise<Exchange> {
+  const socket = await dial();
+  const session = process.getBuiltinModule('node:http2').connect('http://vmsan', {
+    createConnection: () => socket,
+    settings: { enablePush: false, initialWindowSize: WINDOW },
+  });
+  const stream = session.request(
+    { ...headers, ':method': 'POST', ':path': path },
+    { endStream: false },
+  );
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  // Nobody may be waiting yet, or any more.
+  promise.catch(() => {});
+  session.on('error', (cause) => reject(brokenOff(cause)));
+  stream.on('error', (cause) => reject(brokenOff(cause)));
+  stream.on('response', (received) => resolve(received[':status'] ?? 0));
+  stream.on('close', () => {
+    reject(brokenOff(undefined));
+    session.close();
+  });
+  return {
+    write: (data) => written(stream, data),
+    end: () => void stream.end(),
+    response: async () => ({ status: await promise, body: read(stream) }),
   };
 }
 
 /** Bytes a peer may send before we have read them. */
 const WINDOW = 1024 * 1024;
 
-async function send(request: UniversalClientRequest, to: Writable): Promise<void> {
-  try {
-    for await (const chunk of request.body ?? []) {
-      if (to.destroyed) return;
-      if (!to.write(chunk)) await drained(to);
-    }
-    to.end();
-  } catch (error) {
-    to.destroy(error instanceof Error ? error : new Error(String(error)));
-  }
-}
-
-function drained(to: Writable): Promise<void> {
+function written(stream: ClientHttp2Stream, data: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
+    if (stream.destroyed || stream.writableEnded || stream.write(data)) {
+      resolve();
+      return;
+    }
     const done = (): void => {
-      to.off('drain', done).off('close', done);
+      stream.off('drain', done).off('close', done);
       resolve();
     };
-    to.on('drain', done).on('close', done);
-    if (to.destroyed) done();
+    stream.on('drain', done).on('close', done);
   });
 }
 
 /** The rest of a response, as it comes. */
-export async function* read(from: Readable): AsyncGenerator<Uint8Array> {
+export async function* read(from: Readable, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of from) yield chunk as Uint8Array;
   } catch (cause) {
-    throw brokenOff(cause);
+    throw signal?.aborted ? signal.reason : brokenOff(cause);
   }
 }
 
-function brokenOff(cause: unknown): unknown {
-  // Connect knows an abort by its name.
-  if (cause instanceof Error && cause.name === 'AbortError') return cause;
+function brokenOff(cause: unknown): Failure {
   return new Failure('unavailable', 'the daemon broke off the connection', {
     hint: 'vmsan daemon status',
     cause,

@@ -1,4 +1,3 @@
-import './light-headers.ts';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { errorFromJson } from '@connectrpc/connect/protocol-connect';
 import type { JsonValue } from '@bufbuild/protobuf';

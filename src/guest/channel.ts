@@ -16,12 +16,12 @@ const HELLO = 'VMSAN1 ';
 const NONCE_BYTES = 16;
 
 /**
- * How long one try waits for its echo. A guest that boots answers the first
- * try, however long it takes: QEMU keeps the line until the agent opens the
- * port. Trying again is for an agent that did not notice that the host before
- * us left, which a longer pause cures.
+ * How long one try waits for its echo. Trying again is for an agent that did not
+ * notice that the host before us left, in the middle of a message: it takes our
+ * hello for the rest of it. A pause between two tries cures that. While a guest
+ * boots, QEMU keeps the line until the agent opens the port.
  */
-const FIRST_TRY_MS = 2_000;
+const FIRST_TRY_MS = 500;
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 500;
 

@@ -2,6 +2,8 @@ import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { unpack } from './unpack.ts';
 
+const SIGNATURE_MARK = '~Module signature appended~\n';
+
 export interface Module {
   /** As in the kernel's own list: `virtio_blk.ko`. */
   file: string;
@@ -33,7 +35,7 @@ export async function modulesInOrder(
     if (ordered.has(name) || builtIn.has(name)) return;
     const path = paths.get(name);
     if (path === undefined) throw new Error(`the kernel has no module ${name}`);
-    const content = await unpack(readFileSync(join(directory, path)));
+    const content = unsigned(await unpack(readFileSync(join(directory, path))));
     for (const other of dependencies(content)) await add(other);
     ordered.set(name, { file: `${name}.ko`, content });
   };
@@ -46,6 +48,21 @@ function plainName(path: string): string {
   return basename(path)
     .replace(/\.ko.*$/, '')
     .replaceAll('-', '_');
+}
+
+/**
+ * A module without its signature (Linux, admin-guide/module-signing.rst):
+ *
+ *     module, signature, struct module_signature (12 bytes, its last 4 are the
+ *     signature's length, big-endian), SIGNATURE_MARK
+ *
+ * Checking them costs a tenth of a second of emulated boot, and protects nothing:
+ * the agent that loads them comes in the same file.
+ */
+function unsigned(module: Buffer): Buffer {
+  const end = module.length - SIGNATURE_MARK.length;
+  if (module.toString('latin1', Math.max(end, 0)) !== SIGNATURE_MARK) return module;
+  return module.subarray(0, end - 12 - module.readUInt32BE(end - 4));
 }
 
 /** The section .modinfo is a run of NUL-terminated `key=value`; there is one `depends`. */

@@ -55,9 +55,8 @@ async function stopIt(options: Json & { purge?: true }): Promise<void> {
     const left = before?.runningVms ?? 0;
     if (left > 0) say(`${vms(left)} on running, under the policy last set`);
   } else {
-    const what =
-      removedVms === 1 ? '1 VM, and with it its' : `${removedVms} VMs, and with them their`;
-    say(`removed ${what} disks, network namespaces, links and firewall rules`);
+    const count = `${removedVms} ${removedVms === 1 ? 'VM' : 'VMs'}`;
+    say(`removed ${count} and all that vmsan had set up on this host`);
     say(`vmsand has ended; the images in ${settings.cacheDir} are kept`);
   }
 }
