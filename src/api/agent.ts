@@ -1,38 +1,44 @@
-import './light-headers.ts';
-import { createClient, type Client, type Interceptor } from '@connectrpc/connect';
-import { createTransport } from '@connectrpc/connect/protocol-connect';
-import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
 import type { Connection } from './client.ts';
+import { envelope, failureOf, messages, parse } from './envelope.ts';
+import {
+  decodeExecResponse,
+  encodeExecRequest,
+  type ExecRequestMessage,
+  type ExecResponseMessage,
+} from './exec-wire.ts';
 import { VM_HEADER } from './handshake.ts';
-import { http2Client } from './http.ts';
+import { exchange } from './http.ts';
 
-/** Bytes; the agent's limit too. */
-const MAX_MESSAGE = 4 * 1024 * 1024;
+/** A call of AgentService.Exec, through vmsand. */
+export interface ExecCall {
+  /** Resolves when the next may be sent. */
+  send(message: ExecRequestMessage): Promise<void>;
+  /** No more requests. Before the process has ended this kills it. */
+  end(): void;
+  /** @throws Failure */
+  responses(): AsyncGenerator<ExecResponseMessage>;
+}
 
-/**
- * The agent of one VM, through vmsand; of its calls only `exec` passes there.
- * @param vm as the user names it
- */
-export function agentClient(
-  { dial, headers }: Connection,
-  vm: string,
-): Client<typeof AgentService> {
-  const introduce: Interceptor = (next) => (request) => {
-    for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
+/** @param vm as the user names it */
+export async function execCall({ dial, headers }: Connection, vm: string): Promise<ExecCall> {
+  const { write, end, response } = await exchange(dial, '/vmsan.v1.AgentService/Exec', {
+    ...headers,
+    'connect-protocol-version': '1',
+    'content-type': 'application/connect+proto',
     // Headers are ASCII; what a user types need not be.
-    request.header.set(VM_HEADER, encodeURIComponent(vm));
-    return next(request);
-  };
-  const transport = createTransport({
-    httpClient: http2Client(dial),
-    baseUrl: 'http://vmsan',
-    useBinaryFormat: true,
-    interceptors: [introduce],
-    acceptCompression: [],
-    sendCompression: null,
-    compressMinBytes: 1024,
-    readMaxBytes: MAX_MESSAGE,
-    writeMaxBytes: MAX_MESSAGE,
+    [VM_HEADER]: encodeURIComponent(vm),
   });
-  return createClient(AgentService, transport);
+  return {
+    send: (message) => write(envelope(encodeExecRequest(message))),
+    end,
+    async *responses() {
+      const { status, body } = await response();
+      if (status !== 200) {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of body) chunks.push(chunk);
+        throw await failureOf(parse(Buffer.concat(chunks)));
+      }
+      for await (const message of messages(body)) yield decodeExecResponse(message);
+    },
+  };
 }

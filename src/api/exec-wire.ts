@@ -1,6 +1,6 @@
-import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import type { ExecRequestSchema, ExecResponseSchema } from '../gen/vmsan/v1/agent_pb.js';
+import type { ExecRequestSchema } from '../gen/vmsan/v1/agent_pb.js';
 
 /**
  * The messages of AgentService.Exec in protobuf's binary form, by the field
@@ -8,7 +8,13 @@ import type { ExecRequestSchema, ExecResponseSchema } from '../gen/vmsan/v1/agen
  * descriptors that it first reads for 20 ms. A test holds the two together.
  */
 export type ExecRequestMessage = NonNullable<MessageInitShape<typeof ExecRequestSchema>['message']>;
-export type ExecResponseMessage = MessageShape<typeof ExecResponseSchema>['message'];
+export type ExecResponseMessage =
+  | { case: 'started'; value: { pid: number } }
+  | { case: 'stdout' | 'stderr'; value: Uint8Array }
+  | { case: 'exited'; value: { code: number; signal: number } }
+  | { case: 'failed'; value: { code: number; message: string } }
+  /** A message of a newer agent. */
+  | { case: undefined };
 
 /** An ExecRequest. */
 export function encodeExecRequest(message: ExecRequestMessage): Uint8Array {
@@ -38,4 +44,62 @@ export function encodeExecRequest(message: ExecRequestMessage): Uint8Array {
       break;
   }
   return writer.finish();
+}
+
+/**
+ * An ExecResponse. Its bytes may be a hostile agent's.
+ * @throws Error when they are no protobuf
+ */
+export function decodeExecResponse(bytes: Uint8Array): ExecResponseMessage {
+  let message: ExecResponseMessage = { case: undefined };
+  for (const { number, data } of fields(bytes)) {
+    if (typeof data === 'number') continue;
+    switch (number) {
+      case 1:
+        message = { case: 'started', value: { pid: numberAt(data, 1) } };
+        break;
+      case 2:
+        message = { case: 'stdout', value: data };
+        break;
+      case 3:
+        message = { case: 'stderr', value: data };
+        break;
+      case 4:
+        message = { case: 'exited', value: { code: numberAt(data, 1), signal: numberAt(data, 2) } };
+        break;
+      case 5:
+        message = { case: 'failed', value: { code: numberAt(data, 1), message: textAt(data, 2) } };
+        break;
+      default:
+        break;
+    }
+  }
+  return message;
+}
+
+/** The fields of a message, those of types that we have no use for left out. */
+function* fields(bytes: Uint8Array): Generator<{ number: number; data: number | Uint8Array }> {
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [number, type] = reader.tag();
+    if (type === WireType.Varint) yield { number, data: reader.uint32() };
+    else if (type === WireType.LengthDelimited) yield { number, data: reader.bytes() };
+    else reader.skip(type, number);
+  }
+}
+
+function numberAt(message: Uint8Array, field: number): number {
+  let found = 0;
+  for (const { number, data } of fields(message)) {
+    if (number === field && typeof data === 'number') found = data;
+  }
+  return found;
+}
+
+function textAt(message: Uint8Array, field: number): string {
+  let found = '';
+  for (const { number, data } of fields(message)) {
+    if (number === field && typeof data !== 'number') found = Buffer.from(data).toString();
+  }
+  return found;
 }

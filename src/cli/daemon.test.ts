@@ -55,7 +55,7 @@ test('stop says what goes on, stop --purge what is gone', async () => {
   const stop = await vmsan.run(['daemon', 'stop'], daemon);
   assert.equal(stop.stdout, 'vmsand has ended\n1 VM goes on running, under the policy last set\n');
   const purge = await vmsan.run(['daemon', 'stop', '--purge'], daemon);
-  assert.match(purge.stdout, /^removed 1 VM, and with it/);
+  assert.match(purge.stdout, /^removed 1 VM and all that/);
   const json = await vmsan.run(['daemon', 'stop', '--purge', '--json'], daemon);
   assert.deepEqual(JSON.parse(json.stdout), { stopped: true, removedVms: 1 });
 });

@@ -49,7 +49,7 @@ export async function bootGuest(
     try {
       const agent = await meetAgent(machine, BOOT_DEADLINE_MS);
       await configure(context, vm, agent);
-      return { machine, agent };
+      return { machine, agent: Promise.resolve(agent) };
     } catch (error) {
       const console = await machine.consoleTail().catch(messageOf);
       await machine.kill();

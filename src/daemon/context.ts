@@ -9,10 +9,10 @@ import type { Store, VmRecord } from '../store/store.ts';
 import type { Machine } from '../vmm/vmm.ts';
 import type { SharedNetwork } from './shared-network.ts';
 
-/** A VM that runs: its monitor and the connection to its agent. */
+/** A VM that runs: its monitor, and the connection to its agent, which may still be under way. */
 export interface LiveVm {
   machine: Machine;
-  agent: GuestAgent;
+  agent: Promise<GuestAgent>;
 }
 
 /** What every operation of the daemon works on. */

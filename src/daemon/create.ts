@@ -97,14 +97,14 @@ function creationSteps(
       undo: closeTap,
     },
     {
+      name: 'let it into the host’s table',
+      do: () => context.sharedNetwork.attach(vm.id, { network: network(), policy: vm.policy }),
+      undo: () => context.sharedNetwork.detach(vm.id),
+    },
+    {
       name: 'connect the links',
       do: () => links.connectLinks(network()),
       undo: () => links.removeHostLink(network()),
-    },
-    {
-      name: 'let its link into the host’s table',
-      do: () => context.sharedNetwork.attach(vm.id, { network: network(), policy: vm.policy }),
-      undo: () => context.sharedNetwork.detach(vm.id),
     },
     {
       name: 'boot the guest',

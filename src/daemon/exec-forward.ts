@@ -7,8 +7,9 @@ import {
 import { pipeline } from 'node:stream';
 import { VM_HEADER } from '../api/handshake.ts';
 import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
+import type { GuestAgent } from '../guest/agent.ts';
 import { Failure } from '../host/failure.ts';
-import type { Context, LiveVm } from './context.ts';
+import type { Context } from './context.ts';
 import { findVm } from './find.ts';
 
 /** The only call of the agent's that users make; its path on both sockets. */
@@ -18,20 +19,20 @@ export const EXEC_PATH = `/${AgentService.typeName}/Exec`;
 const NOT_FORWARDED = new Set([':authority', ':scheme', 'host', VM_HEADER]);
 
 /**
- * The VM that an Exec call names in its header.
- * @throws Failure when there is none, or it does not run
+ * The agent of the VM that an Exec call names in its header.
+ * @throws Failure when there is none, it does not run, or its agent does not answer
  */
-export function execTarget(context: Context, headers: Headers): LiveVm {
+export async function execTarget(context: Context, headers: Headers): Promise<GuestAgent> {
   const vm = findVm(context.store, decodeURIComponent(headers.get(VM_HEADER) ?? ''));
   const live = context.live.get(vm.id);
-  if (live !== undefined) {
-    const { session } = live.agent;
-    if (!session.closed && !session.destroyed) return live;
-    throw new Failure('unavailable', `the agent of ${vm.name} does not answer`, {
-      hint: `vmsan rm --force ${vm.name}`,
-    });
+  if (live === undefined) {
+    throw new Failure('conflict', `${vm.name} is ${vm.state}, so nothing can run in it`);
   }
-  throw new Failure('conflict', `${vm.name} is ${vm.state}, so nothing can run in it`);
+  const agent = await live.agent.catch(() => null);
+  if (agent !== null && !agent.session.closed && !agent.session.destroyed) return agent;
+  throw new Failure('unavailable', `the agent of ${vm.name} does not answer`, {
+    hint: `vmsan rm --force ${vm.name}`,
+  });
 }
 
 /**
@@ -40,12 +41,12 @@ export function execTarget(context: Context, headers: Headers): LiveVm {
  * there are no trailers to forward.
  */
 export function forwardExec(
-  live: LiveVm,
+  agent: GuestAgent,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
 ): void {
   const kept = Object.entries(headers).filter(([name]) => !NOT_FORWARDED.has(name));
-  const upstream: ClientHttp2Stream = live.agent.session.request({
+  const upstream: ClientHttp2Stream = agent.session.request({
     ...Object.fromEntries(kept),
     ':authority': 'agent',
   });

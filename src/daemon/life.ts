@@ -1,11 +1,19 @@
 import { rmSync } from 'node:fs';
-import { messageOf } from '../host/failure.ts';
+import { Failure, messageOf } from '../host/failure.ts';
+import {
+  killProcess,
+  processesOfUsers,
+  waitUntilGone,
+  type ProcessIdentity,
+} from '../host/process.ts';
+import { vmUid } from '../net/plan.ts';
 import * as links from '../net/vm-links.ts';
 import { meetAgent } from './boot.ts';
 import { directoriesOf, networkOf, type Context, type LiveVm } from './context.ts';
 import { runTeardown, type Step } from './steps.ts';
 
 const RECONNECT_DEADLINE_MS = 30_000;
+const END_DEADLINE_MS = 10_000;
 
 /** Takes a VM among those that run, and follows it to its end. */
 export function goLive(context: Context, id: string, live: LiveVm): void {
@@ -13,7 +21,6 @@ export function goLive(context: Context, id: string, live: LiveVm): void {
   void keepAgent(context, id, live);
   void live.machine.ended.then(async () => {
     context.live.delete(id);
-    live.agent.close();
     try {
       await context.turns.run(id, () => settle(context, id));
     } catch (error) {
@@ -24,15 +31,15 @@ export function goLive(context: Context, id: string, live: LiveVm): void {
 
 /** Connects again whenever the agent ends the connection. One that does not answer is left alone. */
 async function keepAgent(context: Context, id: string, live: LiveVm): Promise<void> {
-  for (;;) {
-    await live.agent.closed;
-    if (context.live.get(id) !== live) return;
-    try {
-      live.agent = await meetAgent(live.machine, RECONNECT_DEADLINE_MS);
-    } catch (error) {
-      context.log.warn({ vm: id, error: messageOf(error) }, 'the agent is lost');
-      return;
+  try {
+    for (;;) {
+      const agent = await live.agent;
+      await agent.closed;
+      if (context.live.get(id) !== live) return;
+      live.agent = meetAgent(live.machine, RECONNECT_DEADLINE_MS);
     }
+  } catch (error) {
+    context.log.warn({ vm: id, error: messageOf(error) }, 'the agent does not answer');
   }
 }
 
@@ -44,20 +51,35 @@ async function settle(context: Context, id: string): Promise<void> {
   await runTeardown('clean up', releaseSteps(context, vm));
 }
 
-/** Takes away all that a VM has only while it runs. Anchor last. */
+/** Takes away all that a VM has only while it runs. */
 export function releaseSteps(context: Context, vm: { id: string; slot: number }): Step[] {
   const network = networkOf(context, vm);
   return [
-    { name: 'end the machine', do: () => context.live.get(vm.id)?.machine.kill() },
-    {
-      name: 'shut its link out of the host’s table',
-      do: () => context.sharedNetwork.detach(vm.id),
-    },
+    { name: 'end the machine', do: () => endMachine(context, vm) },
     { name: 'remove its link', do: () => links.removeHostLink(network) },
     { name: 'remove its network namespace', do: () => links.removeNetns(network) },
+    // Not before its link is gone: what is not in the table is not judged by it.
+    { name: 'shut it out of the host’s table', do: () => context.sharedNetwork.detach(vm.id) },
     {
       name: 'remove its sockets',
       do: () => rmSync(directoriesOf(context, vm.id).run, { recursive: true, force: true }),
     },
   ];
+}
+
+/** Ends a VM's QEMU and waits for it: an open TAP would keep the netns alive. */
+async function endMachine(context: Context, vm: { id: string; slot: number }): Promise<void> {
+  const live = context.live.get(vm.id);
+  if (live !== undefined) await live.machine.kill();
+  // One that no daemon knows of has nobody else's uid.
+  else await endProcesses(processesOfUsers((uid) => uid === vmUid(vm.slot)));
+}
+
+/** Kills processes and waits until they are gone. @throws Failure `timeout` */
+export async function endProcesses(processes: readonly ProcessIdentity[]): Promise<void> {
+  for (const process of processes) killProcess(process);
+  for (const process of processes) {
+    if (await waitUntilGone(process, { deadlineMs: END_DEADLINE_MS })) continue;
+    throw new Failure('timeout', `process ${process.pid} does not end`);
+  }
 }

@@ -1,16 +1,16 @@
 import { readdirSync } from 'node:fs';
 import { messageOf } from '../host/failure.ts';
+import { processesOfUsers } from '../host/process.ts';
 import { run } from '../host/run.ts';
-import { NETNS_DIR, vmOfNetns } from '../net/plan.ts';
+import { NETNS_DIR, slotOfUid, vmOfNetns } from '../net/plan.ts';
 import { replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
 import { meetAgent } from './boot.ts';
 import { directoriesOf, networkOf, type Context } from './context.ts';
-import { goLive, releaseSteps } from './life.ts';
+import { endProcesses, goLive, releaseSteps } from './life.ts';
 import { removeRecorded } from './remove.ts';
 import { runTeardown } from './steps.ts';
-import type { Attachment } from './shared-network.ts';
 
 const ADOPT_DEADLINE_MS = 15_000;
 
@@ -20,18 +20,20 @@ const ADOPT_DEADLINE_MS = 15_000;
  * half-removed ones are removed, and a netns without a record goes.
  */
 export async function reconcile(context: Context): Promise<void> {
-  const attachments = new Map<string, Attachment>();
+  const running: VmRecord[] = [];
   for (const vm of context.store.vms()) {
     try {
-      if (await adopt(context, vm)) {
-        attachments.set(vm.id, { network: networkOf(context, vm), policy: vm.policy });
-      }
+      if (await adopt(context, vm)) running.push(vm);
     } catch (error) {
-      context.log.error({ vm: vm.id, error: messageOf(error) }, 'cannot be reconciled');
+      context.log.error({ vm: vm.id, error: messageOf(error) }, 'cannot be taken up, so it ends');
+      await abandon(context, vm);
     }
   }
+  await endStrayMachines(context);
   await removeStrayNetns(context);
-  await context.sharedNetwork.adopt(attachments);
+  await context.sharedNetwork.adopt(
+    new Map(running.map((vm) => [vm.id, { network: networkOf(context, vm), policy: vm.policy }])),
+  );
 }
 
 /** @returns whether the VM runs */
@@ -49,14 +51,33 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
   const { run: runDir } = directoriesOf(context, vm.id);
   const machine = vm.process === null ? null : await qemu.adopt(vm.process, runDir);
   if (machine === null) {
-    context.store.updateVm({ ...vm, state: 'stopped', process: null });
-    await runTeardown('clean up', releaseSteps(context, vm));
+    await abandon(context, vm);
     return false;
   }
   replaceRuleset(networkOf(context, vm), context.host, vm.policy, vm.generation);
-  const agent = await meetAgent(machine, ADOPT_DEADLINE_MS);
-  goLive(context, vm.id, { machine, agent });
+  // An agent that does not answer keeps nobody from starting.
+  goLive(context, vm.id, { machine, agent: meetAgent(machine, ADOPT_DEADLINE_MS) });
   return true;
+}
+
+/** What cannot be held to its policy does not run. Its disk is kept. */
+async function abandon(context: Context, vm: VmRecord): Promise<void> {
+  context.store.updateVm({ ...vm, state: 'stopped', process: null });
+  try {
+    await runTeardown('clean up', releaseSteps(context, vm));
+  } catch (error) {
+    context.log.error({ vm: vm.id, error: messageOf(error) }, 'cannot be cleaned up');
+  }
+}
+
+async function endStrayMachines(context: Context): Promise<void> {
+  const known = new Set(context.store.vms().map(({ slot }) => slot));
+  const strays = processesOfUsers((uid) => {
+    const slot = slotOfUid(context.host.pools, uid);
+    return slot !== null && !known.has(slot);
+  });
+  if (strays.length > 0) context.log.warn({ strays }, 'machines without a record, ended');
+  await endProcesses(strays);
 }
 
 async function removeStrayNetns(context: Context): Promise<void> {

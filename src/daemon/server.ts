@@ -14,9 +14,10 @@ import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { toConnectError } from '../api/errors.ts';
 import { judgeCaller, type Identity } from '../api/handshake.ts';
+import type { GuestAgent } from '../guest/agent.ts';
 import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
 import { VmsanService } from '../gen/vmsan/v1/vmsan_pb.js';
-import type { Context, LiveVm } from './context.ts';
+import type { Context } from './context.ts';
 import { EXEC_PATH, execTarget, forwardExec } from './exec-forward.ts';
 import { vmsanService, type DaemonProcess } from './service.ts';
 
@@ -50,9 +51,14 @@ export function serve(
   const http1 = createHttp1Server(answer);
   const http2 = createHttp2Server();
   http2.on('request', (request, response) => {
-    const live = request.url === EXEC_PATH ? acceptExec(context, identity, request.headers) : null;
-    if (live === null) answer(request, response);
-    else forwardExec(live, request.stream, request.headers);
+    if (request.url !== EXEC_PATH) {
+      answer(request, response);
+      return;
+    }
+    void acceptExec(context, identity, request.headers).then((agent) => {
+      if (agent === null) answer(request, response);
+      else if (!request.stream.destroyed) forwardExec(agent, request.stream, request.headers);
+    });
   });
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy());
@@ -82,25 +88,25 @@ function addServices(router: ConnectRouter, context: Context, daemon: DaemonProc
   router.service(AgentService, {
     // eslint-disable-next-line require-yield -- a stream that is an error alone
     async *exec(_, { requestHeader }) {
-      execTarget(context, requestHeader);
+      await execTarget(context, requestHeader);
       throw new Error('an Exec stream needs HTTP/2');
     },
   });
 }
 
-/** The VM to forward an Exec to, or null for a call that must be told why not. */
-function acceptExec(
+/** The agent to forward an Exec to, or null for a call that must be told why not. */
+async function acceptExec(
   context: Context,
   identity: Identity,
   received: NodeJS.Dict<string | string[]>,
-): LiveVm | null {
+): Promise<GuestAgent | null> {
   const headers = new Headers();
   for (const [name, value] of Object.entries(received)) {
     if (!name.startsWith(':') && typeof value === 'string') headers.set(name, value);
   }
   if (judgeCaller(identity, headers) !== 'ok') return null;
   try {
-    return execTarget(context, headers);
+    return await execTarget(context, headers);
   } catch {
     return null;
   }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { isErrno } from './failure.ts';
 
@@ -58,4 +58,15 @@ export async function waitUntilGone(
     await setTimeout(everyMs, undefined, { ref: !background });
   }
   return true;
+}
+
+/** Every process whose real user id `wanted` accepts. */
+export function processesOfUsers(wanted: (uid: number) => boolean): ProcessIdentity[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    if (!/^\d+$/.test(entry)) return [];
+    // The directory of a process is its effective user's (proc(5)); ours never differ.
+    const owner = statSync(`/proc/${entry}`, { throwIfNoEntry: false })?.uid;
+    const process = owner !== undefined && wanted(owner) ? identify(Number(entry)) : null;
+    return process === null ? [] : [process];
+  });
 }

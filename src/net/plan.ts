@@ -72,6 +72,12 @@ export function vmUid(slot: number): number {
   return FIRST_UID + 1 + slot;
 }
 
+/** The slot whose QEMU runs as `uid`, or null when it is none of ours. */
+export function slotOfUid(pools: Pools, uid: number): number | null {
+  const slot = uid - vmUid(0);
+  return slot >= 0 && slot < slotCount(pools) ? slot : null;
+}
+
 /** The user id for a machine that is booted only to see whether it boots. */
 export function proofUid(): number {
   return FIRST_UID - 1;

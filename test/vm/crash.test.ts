@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { VmJson } from '../../src/cli/print/vm.ts';
+import { killGroup } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
+import { TREE } from '../lab/paths.ts';
 import { until } from '../lab/until.ts';
 import * as world from '../lab/world.ts';
 import { hostState } from './host-state.ts';
@@ -92,6 +94,22 @@ describe('when a process of vmsan dies', () => {
     await kill(open.pid!);
     const [now] = await lab.vmsanJson<VmJson[]>(['inspect', open.id]);
     assert.equal(now?.state, 'stopped');
+  });
+
+  test('a daemon that dies while it creates: nothing of that VM is left', async () => {
+    const creation = lab.spawn([`${TREE}/bin/vmsan`, 'create', '--name', 'half']);
+    try {
+      await until('its QEMU runs', async () => {
+        const { stdout } = await lab.exec(['sh', '-c', 'pgrep -a qemu || :']);
+        return stdout !== '';
+      });
+      await kill((await status()).pid);
+    } finally {
+      killGroup(creation);
+    }
+    const names = (await lab.vmsanJson<VmJson[]>(['list'])).map(({ name }) => name);
+    assert.deepEqual(names, ['open', 'shut']);
+    assert.equal((await lab.exec(['sh', '-c', 'pgrep -a qemu; ip netns'])).stdout, '');
   });
 
   test('what is left of all that goes with rm', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { killGroup } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
+import { TREE } from '../lab/paths.ts';
 import { until } from '../lab/until.ts';
 
 describe('exec', () => {
@@ -62,7 +63,7 @@ describe('exec', () => {
 
   test('an interrupt reaches the program in the guest', async () => {
     const script = 'trap "echo caught; exit 5" INT; echo ready; while :; do sleep 0.1; done';
-    const child = lab.spawn([`${process.cwd()}/bin/vmsan`, 'exec', 'box', 'sh', '-c', script]);
+    const child = lab.spawn([`${TREE}/bin/vmsan`, 'exec', 'box', 'sh', '-c', script]);
     let output = '';
     child.stdout!.on('data', (chunk: Buffer) => (output += chunk.toString()));
     const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
@@ -77,7 +78,7 @@ describe('exec', () => {
   });
 
   test('a caller that goes away takes its program along', async () => {
-    const child = lab.spawn([`${process.cwd()}/bin/vmsan`, 'exec', 'box', 'sleep', '987']);
+    const child = lab.spawn([`${TREE}/bin/vmsan`, 'exec', 'box', 'sleep', '987']);
     const runs = async () => (await exec(['box', 'pgrep', '-f', 'sleep 987'])).exitCode === 0;
     await until('the program runs', runs);
     killGroup(child);

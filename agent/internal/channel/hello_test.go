@@ -18,7 +18,7 @@ func TestScanHelloFindsTheFirstWellFormedLine(t *testing.T) {
 		consumed    int
 	}{
 		"alone":              {helloA, helloA, len(helloA)},
-		"behind stale bytes": {"\x00\x01stale VMSAN" + helloA + "PRI", helloA, 12 + len(helloA)},
+		"behind stale bytes": {"\x00\x01stale VMSAN" + helloA + "PRI", helloA, 13 + len(helloA)},
 		"behind a broken one": {
 			"VMSAN1 " + strings.Repeat("G", 32) + "\n" + helloA, helloA, 2 * len(helloA),
 		},

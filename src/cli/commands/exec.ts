@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
-import { agentClient } from '../../api/agent.ts';
+import { execCall } from '../../api/agent.ts';
 import { withDaemon } from '../../api/client.ts';
-import { toFailure } from '../../api/errors.ts';
 import { loadSettings } from '../../api/settings.ts';
 import { Failure } from '../../host/failure.ts';
 import { jsonFlag, valueFlag } from '../args/flags.ts';
@@ -56,13 +55,9 @@ async function exec(vm: string, words: string[], options: Options): Promise<void
     stdin: options.interactive ?? false,
   };
   const output = options.json ? collected() : streamed();
-  const end = await withDaemon(loadSettings(), async (daemon) => {
-    try {
-      return await runInGuest(agentClient(daemon, vm), command, output);
-    } catch (error) {
-      throw toFailure(error);
-    }
-  });
+  const end = await withDaemon(loadSettings(), async (daemon) =>
+    runInGuest(await execCall(daemon, vm), command, output),
+  );
   process.exitCode = end.exitCode;
   if (options.json) sayJson({ ...end, ...output.text() });
 }

@@ -1,8 +1,5 @@
 import { constants } from 'node:os';
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { Client } from '@connectrpc/connect';
-import { createWritableIterable, type WritableIterable } from '@connectrpc/connect/protocol';
-import type { AgentService, ExecRequestSchema } from '../../gen/vmsan/v1/agent_pb.js';
+import type { ExecCall } from '../../api/agent.ts';
 import { Failure } from '../../host/failure.ts';
 import { printable, remark } from '../print/text.ts';
 
@@ -33,9 +30,6 @@ export interface Output {
   text(): { stdout: string; stderr: string };
 }
 
-type Request = MessageInitShape<typeof ExecRequestSchema>;
-type Requests = WritableIterable<Request>;
-
 /**
  * Runs a process by argv and returns how it ended. SIGINT, SIGTERM and SIGHUP
  * go to it while it runs; when this program ends, it is killed.
@@ -43,21 +37,19 @@ type Requests = WritableIterable<Request>;
  *   but exit code 125, 126 or 127, with the reason on stderr
  */
 export async function runInGuest(
-  agent: Client<typeof AgentService>,
+  call: ExecCall,
   command: GuestCommand,
   output: Output,
 ): Promise<End> {
-  const requests: Requests = createWritableIterable();
-  const responses = agent.exec(requests);
-  void post(requests, { case: 'start', value: command });
-  const signals = forwardSignals(requests);
+  void call.send({ case: 'start', value: command });
+  const signals = forwardSignals(call);
   let end: End | undefined;
   try {
-    for await (const { message } of responses) {
+    for await (const message of call.responses()) {
       switch (message.case) {
         case 'started':
           signals.started();
-          if (command.stdin) void forwardStdin(requests, () => end !== undefined);
+          if (command.stdin) void forwardStdin(call, () => end !== undefined);
           break;
         case 'stdout':
           await output.stdout(message.value);
@@ -68,13 +60,13 @@ export async function runInGuest(
         case 'exited': {
           const { code, signal } = message.value;
           end = { exitCode: code, signal: signal === 0 ? null : signal };
-          requests.close();
+          call.end();
           break;
         }
         case 'failed':
           end = { exitCode: message.value.code, signal: null };
           remark(`vmsan: ${printable(message.value.message)}`);
-          requests.close();
+          call.end();
           break;
         case undefined:
           break;
@@ -82,31 +74,22 @@ export async function runInGuest(
     }
   } finally {
     signals.stop();
-    requests.close();
+    call.end();
     if (command.stdin) process.stdin.destroy();
   }
   if (end === undefined) throw new Failure('unavailable', 'the guest never said how it ended');
   return end;
 }
 
-/** Resolves when the request is on its way. One that comes too late is of no use to anybody. */
-async function post(requests: Requests, message: NonNullable<Request['message']>): Promise<void> {
-  try {
-    await requests.write({ message });
-  } catch {
-    // Closed: the process has ended.
-  }
-}
-
 /** Before the process runs a signal ends us; then it is the process's. */
-function forwardSignals(requests: Requests): { started(): void; stop(): void } {
+function forwardSignals(call: ExecCall): { started(): void; stop(): void } {
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   let running = false;
   const handlers = names.map((name) => {
     const signal = constants.signals[name];
     const handler = (): void => {
       if (!running) process.exit(128 + signal);
-      void post(requests, { case: 'signal', value: signal });
+      void call.send({ case: 'signal', value: signal });
     };
     process.on(name, handler);
     return { name, handler };
@@ -122,17 +105,17 @@ function forwardSignals(requests: Requests): { started(): void; stop(): void } {
 }
 
 /** Chunk by chunk, each when the one before is on its way; then end of file. */
-async function forwardStdin(requests: Requests, ended: () => boolean): Promise<void> {
+async function forwardStdin(call: ExecCall, ended: () => boolean): Promise<void> {
   try {
     for await (const chunk of process.stdin) {
       if (ended()) return;
-      await post(requests, { case: 'stdin', value: chunk as Buffer });
+      await call.send({ case: 'stdin', value: chunk as Buffer });
     }
   } catch (error) {
     if (ended()) return;
     remark(`vmsan: stdin cannot be read: ${printable(String(error))}`);
   }
-  if (!ended()) await post(requests, { case: 'stdinEnd', value: {} });
+  if (!ended()) await call.send({ case: 'stdinEnd', value: {} });
 }
 
 /** Passes output through to our own stdout and stderr, no faster than they are read. */

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import type { MachineSpec } from '../vmm.ts';
 
 /** The descriptors that QEMU inherits, after stdin, stdout and stderr. */
@@ -18,15 +19,22 @@ export const QEMU_PROGRAM = `qemu-system-${process.arch === 'arm64' ? 'aarch64' 
  * the kernel and the initramfs, which are the same for all.
  */
 export function qemuArgv(spec: MachineSpec): string[] {
-  return [...confinement(spec.uid), QEMU_PROGRAM, ...machine(spec), ...devices(spec)];
+  return [...confinement(spec), QEMU_PROGRAM, ...machine(spec), ...devices(spec)];
 }
 
-function confinement(uid: number): string[] {
+function confinement({ uid, accelerator }: MachineSpec): string[] {
   return [
     ...['unshare', '--net', '--'],
-    ...['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--no-new-privs'],
+    ...['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--no-new-privs'],
+    accelerator === 'kvm' ? groupsForKvm() : '--clear-groups',
     ...['--inh-caps=-all', '--bounding-set=-all', '--'],
   ];
+}
+
+/** The group that /dev/kvm is for, as Debian's udev rules set it; QEMU 7.2 cannot be handed it open. */
+function groupsForKvm(): string {
+  const { gid, mode } = statSync('/dev/kvm');
+  return gid !== 0 && (mode & 0o060) === 0o060 ? `--groups=${gid}` : '--clear-groups';
 }
 
 function machine(spec: MachineSpec): string[] {

@@ -92,7 +92,7 @@ function launch(spec: MachineSpec): ChildProcess {
 
 function lastWords(runDir: string): string {
   const text = readFileSync(join(runDir, 'qemu.log'), 'utf8').trim();
-  return text === '' ? 'it said nothing' : text.slice(-2000);
+  return text === '' ? 'it said nothing' : text.slice(-2000).replaceAll('\n', '; ');
 }
 
 function qmpSocket(runDir: string): string {
