@@ -54,7 +54,7 @@ bring_node() {
     cp "$root/toolchain/node/package.json" "$root/toolchain/node/package-lock.json" \
       "$root/toolchain/node/.npmrc" "$temp/"
     # npm takes a package of another architecture, or one it cannot fetch, for optional.
-    (cd "$temp" && npm ci --ignore-scripts >npm.log 2>&1) && [ -x "$temp${node#"$home"}" ] || {
+    (cd "$temp" && npm ci --ignore-scripts --loglevel=error >npm.log 2>&1) && [ -x "$temp${node#"$home"}" ] || {
       tail -n 20 "$temp/npm.log" >&2
       fail 'npm could not fetch Node.js 24: is its registry reachable?'
     }
@@ -76,7 +76,7 @@ bring_packages() {
   settings=${npm_config_globalconfig:-$(npm config get globalconfig)}
   log=$root/build/npm.log
   (cd "$root" && NODE_PATH=$libraries npm_config_globalconfig=$settings \
-    "$root/build/node" "$npm" ci --ignore-scripts >"$log" 2>&1) || {
+    "$root/build/node" "$npm" ci --ignore-scripts --loglevel=error >"$log" 2>&1) || {
     tail -n 20 "$log" >&2
     fail 'npm ci failed: is the registry reachable?'
   }

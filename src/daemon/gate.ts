@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, copyFileSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createClient, type Client } from '@connectrpc/connect';

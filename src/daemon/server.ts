@@ -46,7 +46,7 @@ export function serve(
     response: ServerResponse | Http2ServerResponse,
   ) => {
     response.on('close', () => daemon.answered());
-    adapter(request as IncomingMessage, response as ServerResponse);
+    adapter(request, response);
   };
   const http1 = createHttp1Server(answer);
   const http2 = createHttp2Server();

@@ -37,6 +37,7 @@ const STREAM_WINDOW = 256 * 1024;
 const CONNECTION_WINDOW = 16 * 1024 * 1024;
 const SESSION_MEMORY_MIB = 32;
 const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_FRAME_BYTES = 1024 * 1024;
 const SETTLE_MS = 10_000;
 
 /**
@@ -89,6 +90,7 @@ async function startSession(socket: Socket): Promise<ClientHttp2Session> {
       enablePush: false,
       initialWindowSize: STREAM_WINDOW,
       maxHeaderListSize: MAX_HEADER_BYTES,
+      maxFrameSize: MAX_FRAME_BYTES,
     },
     maxSessionMemory: SESSION_MEMORY_MIB,
   });

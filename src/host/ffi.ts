@@ -59,7 +59,7 @@ export class SystemCallFailed extends Error {
 }
 
 const ERRNO_NAMES = new Map(
-  Object.entries(koffi.os.errno).map(([name, number]) => [number as number, name]),
+  Object.entries(koffi.os.errno).map(([name, number]) => [number, name]),
 );
 
 function check(call: string, result: number): number {

@@ -68,7 +68,7 @@ describe('the daemon and its callers', () => {
       env: { VMSAN_SUBNET_POOL: '172.20.0.0/16' },
     });
     assert.equal(exitCode, 1);
-    assert.match(stderr, /^vmsan: .*172\.16\.0\.0\/16.*172\.20\.0\.0\/16\"\nhint: /);
+    assert.match(stderr, /^vmsan: .*172\.16\.0\.0\/16.*172\.20\.0\.0\/16"\nhint: /);
   });
 
   test('a second daemon for this host is refused', async () => {

@@ -11,7 +11,7 @@
  *    │  default via 192.0.2.1                   │    │                  denied.example.com         │
  *    │  169.254.169.254 via 192.0.2.1           │    │ 198.51.100.30+   github.com, api.github.com │
  *    │                                          │    │ 203.0.113.20     www.example.org            │
- *    │  /run, /etc, /var/lib: its own           │    │ 203.0.113.40+    npmjs.org, registry.…      │
+ *    │  /run, /etc, /var/lib: its own           │    │ 203.0.113.40+    npmjs.org, packages.…      │
  *    └──────────────────────────────────────────┘    │ 203.0.113.53     somebody else's resolver   │
  *                                                    │ 10.20.0.10       a server in the user's LAN │
  *                                                    │ 192.168.77.10    another                    │
@@ -57,7 +57,7 @@ export const website = {
 export const github = { name: 'github.com', address: '198.51.100.30' } as const;
 export const githubApi = { name: 'api.github.com', address: '198.51.100.31' } as const;
 export const npm = { name: 'npmjs.org', address: '203.0.113.40' } as const;
-export const npmRegistry = { name: 'registry.npmjs.org', address: '203.0.113.41' } as const;
+export const npmPackages = { name: 'packages.npmjs.org', address: '203.0.113.41' } as const;
 
 /** Servers in the user's own networks, reached through the router. */
 export const lan = { name: 'nas.example.com', address: '10.20.0.10' } as const;
@@ -116,7 +116,7 @@ export const internetAddresses: readonly string[] = [
   github.address,
   githubApi.address,
   npm.address,
-  npmRegistry.address,
+  npmPackages.address,
   lan.address,
   otherLan.address,
   carrierNat.address,
@@ -131,7 +131,7 @@ export const certifiedNames: readonly string[] = [
   github.name,
   githubApi.name,
   npm.name,
-  npmRegistry.name,
+  npmPackages.name,
   lan.name,
   rebind.name,
   names.chain,

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	chunkSize = 32 << 10
+	chunkSize = 64 << 10
 	// How long after a process has ended its children may still add output to
 	// the streams they inherited.
 	afterEnd = 100 * time.Millisecond

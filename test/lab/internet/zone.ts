@@ -11,7 +11,7 @@ const named = [
   world.github,
   world.githubApi,
   world.npm,
-  world.npmRegistry,
+  world.npmPackages,
   world.lan,
   world.rebind,
 ];
