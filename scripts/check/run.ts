@@ -3,7 +3,13 @@ import { staleFiles } from '../build/generate.ts';
 import { follow } from '../bootstrap/follow.ts';
 import { inTree } from '../tree.ts';
 import { wrongImports } from './imports.ts';
-import { longFiles, missingLicence, packageHosts, sleepsInTests } from './text.ts';
+import {
+  holesInLockFiles,
+  longFiles,
+  missingLicence,
+  packageHosts,
+  sleepsInTests,
+} from './text.ts';
 
 interface Check {
   name: string;
@@ -31,6 +37,7 @@ const CHECKS: readonly Check[] = [
   { name: 'no file over 400 lines', problems: longFiles },
   { name: 'no sleeps in tests', problems: sleepsInTests },
   { name: 'no package hosts named', problems: packageHosts },
+  { name: 'lock files are whole', problems: holesInLockFiles },
   { name: 'licence', problems: missingLicence },
 ];
 /** The tools of the first checks use more than one core each. */

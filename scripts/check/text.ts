@@ -75,3 +75,24 @@ export function missingLicence(): string[] {
   const whole = text.includes('Apache License') && text.includes('END OF TERMS AND CONDITIONS');
   return whole ? [] : ['LICENSE is not the whole Apache License 2.0'];
 }
+
+interface LockFile {
+  packages: Record<string, { optionalDependencies?: Record<string, string> }>;
+}
+
+/**
+ * `npm install` beside an existing node_modules can leave the packages of other
+ * platforms out of the lock file; `npm ci` of npm 11 then refuses it.
+ */
+export function holesInLockFiles(): string[] {
+  return filesOfTree('**/package-lock.json').flatMap((path) => {
+    const { packages } = JSON.parse(textOf(path)) as LockFile;
+    const optional = Object.values(packages).flatMap((entry) =>
+      Object.keys(entry.optionalDependencies ?? {}),
+    );
+    const present = new Set(Object.keys(packages).map((key) => key.split('node_modules/').at(-1)));
+    return optional
+      .filter((name) => !present.has(name))
+      .map((name) => `${path} lacks ${name}: remove it and node_modules, then npm install`);
+  });
+}

@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, chownSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { bootId } from '../host/boot-id.ts';
 import { Failure, messageOf } from '../host/failure.ts';
 import { kernelCommandLine } from '../guest/kernel-command-line.ts';
 import { run } from '../host/run.ts';
@@ -116,8 +117,4 @@ async function proveKvm(context: Context, images: Images): Promise<KvmVerdict> {
 async function qemuVersion(): Promise<string> {
   const { stdout } = await run([QEMU_PROGRAM, '--version']);
   return stdout.split('\n')[0] ?? '';
-}
-
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

@@ -9,6 +9,11 @@ export function noteNetnsDirectory(context: Context): void {
   if (!netnsDirectoryExists()) context.store.setFact(MADE_BY_US, 'yes');
 }
 
+/** After a reboot the directory is whoever's made it then. */
+export function forgetNetnsDirectory(context: Context): void {
+  context.store.removeFact(MADE_BY_US);
+}
+
 /** Forgets a VM. After the last one, the directory of network namespaces is as it was before the first. */
 export async function forgetVm(context: Context, id: string): Promise<void> {
   context.store.removeVm(id);

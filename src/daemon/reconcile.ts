@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { bootId } from '../host/boot-id.ts';
 import { messageOf } from '../host/failure.ts';
 import { processesOfUsers } from '../host/process.ts';
 import { run } from '../host/run.ts';
@@ -9,10 +10,13 @@ import { qemu } from '../vmm/qemu/qemu.ts';
 import { meetAgent } from './boot.ts';
 import { directoriesOf, networkOf, type Context } from './context.ts';
 import { endProcesses, goLive, releaseSteps } from './life.ts';
+import { forgetNetnsDirectory } from './netns-directory.ts';
 import { removeRecorded } from './remove.ts';
 import { runTeardown } from './steps.ts';
 
 const ADOPT_DEADLINE_MS = 15_000;
+/** The fact that holds the boot id of the daemon before this one. */
+const BOOT = 'boot';
 
 /**
  * Compares what the records say with what runs, and makes them agree: VMs
@@ -20,6 +24,7 @@ const ADOPT_DEADLINE_MS = 15_000;
  * half-removed ones are removed, and a netns without a record goes.
  */
 export async function reconcile(context: Context): Promise<void> {
+  forgetLastBoot(context);
   const running: VmRecord[] = [];
   for (const vm of context.store.vms()) {
     try {
@@ -34,6 +39,14 @@ export async function reconcile(context: Context): Promise<void> {
   await context.sharedNetwork.adopt(
     new Map(running.map((vm) => [vm.id, { network: networkOf(context, vm), policy: vm.policy }])),
   );
+}
+
+/** What an earlier boot of the host lent us, it has back; undoing it now would undo somebody else's. */
+function forgetLastBoot(context: Context): void {
+  if (context.store.fact(BOOT) === bootId()) return;
+  context.store.clearLentSysctls();
+  forgetNetnsDirectory(context);
+  context.store.setFact(BOOT, bootId());
 }
 
 /** @returns whether the VM runs */

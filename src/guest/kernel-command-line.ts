@@ -30,6 +30,9 @@ export function kernelCommandLine(facts: KernelFacts): string {
     // Whatever rewrites kernel code throws translated code away: 0.3 s of boot.
     // An emulated CPU does not speculate, so there is nothing to mitigate.
     words.push('mitigations=off', 'noreplace-smp');
+    // With random addresses every program of the guest takes twice as long to
+    // start: docs/decisions/no-aslr-under-emulation.md.
+    words.push('norandmaps');
     if (facts.tscKhz !== null) words.push(`tsc_early_khz=${facts.tscKhz}`);
   }
   return words.join(' ');

@@ -58,9 +58,7 @@ export class SystemCallFailed extends Error {
   }
 }
 
-const ERRNO_NAMES = new Map(
-  Object.entries(koffi.os.errno).map(([name, number]) => [number, name]),
-);
+const ERRNO_NAMES = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
 
 function check(call: string, result: number): number {
   if (result < 0) throw new SystemCallFailed(call, koffi.errno());
