@@ -12,6 +12,7 @@ import type { Accelerator } from '../vmm/vmm.ts';
 import { meetAgent } from './boot.ts';
 import type { Context } from './context.ts';
 import { makeDisk } from './disk.ts';
+import { sayOnce, type Notice } from './notices.ts';
 
 /** A guest that KVM runs answers in a third of this. */
 const PROOF_DEADLINE_MS = 3_000;
@@ -32,7 +33,7 @@ export interface KvmVerdict {
 export async function chooseAccelerator(
   context: Context,
   images: Images,
-  notice: (text: string) => void,
+  notice: Notice,
 ): Promise<Accelerator> {
   const { accel } = context.settings;
   if (accel === 'tcg') return 'tcg';
@@ -43,13 +44,8 @@ export async function chooseAccelerator(
       hint: 'VMSAN_ACCEL=tcg uses software emulation',
     });
   }
-  const said = `kvm-notice ${bootId()}`;
-  if (context.store.fact(said) === undefined) {
-    context.store.setFact(said, 'said');
-    notice(
-      `KVM does not work here (${kvm.reason}): VMs run under software emulation, which is slower`,
-    );
-  }
+  const text = `KVM does not work here (${kvm.reason}): VMs run under software emulation, which is slower`;
+  sayOnce(context, notice, `no KVM in boot ${bootId()}`, text);
   return 'tcg';
 }
 

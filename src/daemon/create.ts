@@ -15,14 +15,18 @@ import { directoriesOf, diskOf, networkOf, type Context, type LiveVm } from './c
 import { makeDisk } from './disk.ts';
 import { goLive } from './life.ts';
 import { forgetVm, noteNetnsDirectory } from './netns-directory.ts';
+import { sayOnce, type Notice } from './notices.ts';
 import { freeSlot } from './slots.ts';
 import { runSteps, type Step } from './steps.ts';
+
+const LAN_NOTICE =
+  'allow-all lets a VM reach your own networks too (LAN, VPN); --network-policy deny-all shuts it off';
 
 /** What `createVm` tells while it works. */
 export interface CreateProgress {
   step(name: string): void;
   /** A sentence that the user should read once. */
-  notice(text: string): void;
+  notice: Notice;
 }
 
 /**
@@ -39,6 +43,7 @@ export async function createVm(
   refuseTakenName(context, vm.name);
   const images = await context.images();
   vm.accelerator = await chooseAccelerator(context, images, progress.notice);
+  if (vm.policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
   const routes = await routedNetworks();
   await context.turns.run(vm.id, () =>
     runSteps(creationSteps(context, vm, images, routes), progress.step),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { VmJson } from '../../src/cli/print/vm.ts';
+import type { ExecResult } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
 import { until } from '../lab/until.ts';
 import { hostState } from './host-state.ts';
@@ -8,6 +9,7 @@ import { hostState } from './host-state.ts';
 describe('a VM from create to rm, with default settings', () => {
   let lab: Lab;
   let clean: string;
+  let first: ExecResult;
   let web: VmJson;
 
   before(async () => {
@@ -15,7 +17,8 @@ describe('a VM from create to rm, with default settings', () => {
     await lab.assertNoWayOut();
     await lab.vmsan(['daemon', 'start'], { check: true });
     clean = await hostState(lab);
-    web = await lab.vmsanJson<VmJson>(['create', '--name', 'web']);
+    first = await lab.vmsan(['create', '--name', 'web', '--json'], { check: true });
+    web = JSON.parse(first.stdout) as VmJson;
   });
   after(async () => {
     await lab?.stop();
@@ -37,6 +40,14 @@ describe('a VM from create to rm, with default settings', () => {
     assert.equal(web.memoryMib, 512);
     assert.equal(web.diskBytes, 10 * 2 ** 30);
     assert.deepEqual(await lab.vmsanJson(['list']), [web]);
+  });
+
+  test('what the user should know once is said once', async () => {
+    const { stdout, stderr } = await lab.vmsan(['create', '--name', 'again'], { check: true });
+    assert.match(stdout, /^vm-[0-9a-f]{8}\n$/);
+    assert.equal(stderr, '', 'the first create said it all');
+    assert.match(first.stderr, /allow-all lets a VM reach your own networks too/);
+    await lab.vmsan(['rm', '--force', 'again'], { check: true });
   });
 
   test('the guest is what was asked for', async () => {
