@@ -1,8 +1,9 @@
 import { build, type BuildOptions } from 'esbuild';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isErrno } from '../../src/host/failure.ts';
 import { inTree } from '../tree.ts';
 
 /**
@@ -28,11 +29,10 @@ export interface Bundle {
 
 /** True when no source is newer than the bundle: the same question as bin/vmsan's. */
 export function bundleIsCurrent(): boolean {
-  const built = statSync(join(BUILD, 'current/build.json'), { throwIfNoEntry: false });
-  if (built === undefined) return false;
+  const built = builtAt(join(BUILD, 'current'));
   const sources = readdirSync(inTree('src'), { recursive: true, encoding: 'utf8' });
   const paths = ['package-lock.json', 'src', ...sources.map((name) => join('src', name))];
-  return paths.every((path) => statSync(inTree(path)).mtimeMs <= built.mtimeMs);
+  return paths.every((path) => statSync(inTree(path)).mtimeMs <= built);
 }
 
 /** Builds the bundle. Any number may do so at the same time. */
@@ -48,7 +48,7 @@ export async function buildBundle(): Promise<Bundle> {
     const id = hashOf(temp);
     const home = join(BUILD, `bundle-${id}`);
     writeFileSync(join(temp, 'build.json'), `${JSON.stringify({ id })}\n`);
-    if (!existsSync(join(home, 'build.json'))) renameSync(temp, home);
+    keep(temp, home);
     utimesSync(join(home, 'build.json'), start, start);
     link(`bundle-${id}`, 'current');
     for (const name of Object.keys(ENTRIES)) link(`current/${name}.js`, `${name}.js`);
@@ -56,6 +56,15 @@ export async function buildBundle(): Promise<Bundle> {
     return { id, milliseconds: Date.now() - start.getTime() };
   } finally {
     rmSync(temp, { recursive: true, force: true });
+  }
+}
+
+/** Renames `temp` to `home`, unless the same bundle is there already. */
+function keep(temp: string, home: string): void {
+  try {
+    renameSync(temp, home);
+  } catch (error) {
+    if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
   }
 }
 
@@ -98,15 +107,24 @@ function link(target: string, name: string): void {
   renameSync(temp, join(BUILD, name));
 }
 
-/** Removes all but the last bundles; a CLI that still runs on an older one has long loaded it. */
+/**
+ * Removes old bundles but the last few: a daemon that still runs on one may yet
+ * have to start its gate.
+ */
 function prune(current: string): void {
-  const bundles = readdirSync(BUILD)
+  const dayAgo = Date.now() - 24 * 3600 * 1000;
+  const old = readdirSync(BUILD)
     .filter((name) => name.startsWith('bundle-') && name !== `bundle-${current}`)
-    .map((name) => ({ name, builtAt: statSync(join(BUILD, name, 'build.json')).mtimeMs }))
-    .toSorted((a, b) => b.builtAt - a.builtAt);
-  for (const { name } of bundles.slice(KEPT)) {
-    rmSync(join(BUILD, name), { recursive: true, force: true });
-  }
+    .map((name) => ({ path: join(BUILD, name), builtAt: builtAt(join(BUILD, name)) }))
+    .toSorted((a, b) => b.builtAt - a.builtAt)
+    .slice(KEPT)
+    .filter((bundle) => bundle.builtAt < dayAgo);
+  for (const { path } of old) rmSync(path, { recursive: true, force: true });
+}
+
+/** 0 when it is not there. */
+function builtAt(bundle: string): number {
+  return statSync(join(bundle, 'build.json'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 if (import.meta.main) {

@@ -21,8 +21,8 @@ const SLEEPS = [
   /promisify\(\s*setTimeout/g,
   /\bAtomics\.wait\(/g,
   // await vm.exec(['sleep', '1']), execSync('sleep 1')
-  /\b(?:await\s+[\w.]+|\w+Sync)\(\s*\[?\s*['"`]sleep['"` ]/g,
-  /\btime\.(?:Sleep|After)\(/g,
+  /\b(?:await\s+[\w.]+|\w+Sync)\(\s*\[?\s*['"`]sleep(?:['"`]| [^'"`&]*['"`])/g,
+  /\btime\.Sleep\(/g,
 ];
 
 /**

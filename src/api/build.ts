@@ -30,7 +30,7 @@ export function daemonProgram(): URL {
   return new URL(fromSource ? '../daemon/main.ts' : './daemon.js', import.meta.url);
 }
 
-/** The gate's entry point, likewise. */
+/** The gate's program: always the bundle, one file that can be copied to where the gate's uid may read it. */
 export function gateProgram(): URL {
-  return new URL(fromSource ? '../gate/main.ts' : './gate.js', import.meta.url);
+  return new URL(fromSource ? '../../build/gate.js' : './gate.js', import.meta.url);
 }

@@ -138,15 +138,10 @@ function gateArgv(uid: number, program: string): string[] {
   ];
 }
 
-/**
- * The gate's program where its uid can read it: a tree below /root is out of
- * its reach. The bundle is one file, so a copy is whole. From sources it is not.
- */
+/** The gate's program where its uid can read it: a tree below /root is out of its reach. */
 function readableProgram(runDir: string): string {
-  const program = fileURLToPath(gateProgram());
-  if (program.endsWith('.ts')) return program;
   const copy = join(runDir, 'gate.mjs');
-  copyFileSync(program, copy);
+  copyFileSync(fileURLToPath(gateProgram()), copy);
   chmodSync(copy, 0o644);
   return copy;
 }

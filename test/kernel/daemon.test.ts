@@ -49,9 +49,9 @@ describe('the daemon and its callers', () => {
     const { stdout } = await lab.exec(['stat', '-c', '%a %n', '/run/vmsan/vmsan.sock']);
     assert.equal(stdout, '660 /run/vmsan/vmsan.sock\n');
     const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
-    const call = await lab.exec([...nobody, `${TREE}/bin/vmsan`, 'list']);
-    assert.equal(call.exitCode, 1);
-    assert.match(call.stderr, /^vmsan: .* closed to you\nhint: /);
+    const call = ['curl', '-sS', '--unix-socket', '/run/vmsan/vmsan.sock', 'http://vmsan/'];
+    const { stderr } = await lab.exec([...nobody, ...call]);
+    assert.match(stderr, /Permission denied|Couldn't connect|Failed to connect/);
     for (const file of ['/var/lib/vmsan/vmsan.db', '/run/vmsan/vmsand.log']) {
       assert.notEqual((await lab.exec([...nobody, 'cat', file])).exitCode, 0, file);
     }

@@ -156,7 +156,7 @@ func TestASlowReaderLosesNothingOfAnEndedProcess(t *testing.T) {
 	close(ended)
 	var got bytes.Buffer
 	err := Pump(p.Stdout, ended, func(chunk []byte) error {
-		time.Sleep(2 * afterEnd)
+		time.Sleep(2 * afterEnd) // not a wait: this reader is slow
 		got.Write(chunk)
 		return nil
 	})
