@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { Failure } from '../host/failure.ts';
+import type { Failure } from '../host/failure.ts';
 import { echoFinder, openChannel } from './channel.ts';
 
 const HELLO = Buffer.from(`VMSAN1 ${'0123456789abcdef'.repeat(2)}\n`);
@@ -65,7 +65,10 @@ describe('openChannel', () => {
       host.write(Buffer.concat([Buffer.alloc(200_000, 'stale '), hello, Buffer.from('first')]));
     });
     const socket = await openChannel(path, { deadlineMs: 5_000 });
-    const [bytes] = (await once(socket, 'data')) as [Buffer];
+    // It is paused: whoever takes it over decides when it flows.
+    const next = once(socket, 'data');
+    socket.resume();
+    const [bytes] = (await next) as [Buffer];
     socket.destroy();
     assert.equal(bytes.toString(), 'first');
   });
