@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"time"
 
 	"vmsan/agent/internal/boot"
@@ -34,9 +35,19 @@ func main() {
 	if os.Getpid() != 1 {
 		log.Fatal("this is PID 1 of a vmsan guest; on a host it only knows tsc-khz")
 	}
+	outliveSignals()
 	// PID 1 must not end: the kernel would panic. With panic=-1 on the command
 	// line that restarts the machine, which ends it, and the console says why.
 	log.Fatal(run())
+}
+
+// outliveSignals keeps a `kill 1` in the guest from ending the machine. The
+// kernel spares PID 1 only what it has no handler for, and the Go runtime
+// handles everything. Asking for the signals is enough: those that find the
+// channel full are dropped. Ignoring them instead would be inherited by every
+// process.
+func outliveSignals() {
+	signal.Notify(make(chan os.Signal, 1))
 }
 
 func run() error {
@@ -45,6 +56,9 @@ func run() error {
 		return err
 	}
 	if err := machine.EnableLoopback(); err != nil {
+		return err
+	}
+	if err := machine.RaiseFileLimit(); err != nil {
 		return err
 	}
 	path, err := boot.FindPort(portName)

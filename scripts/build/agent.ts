@@ -3,6 +3,7 @@ import { globSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { isErrno } from '../../src/host/failure.ts';
 import { run } from '../../src/host/run.ts';
+import { useGo } from '../bootstrap/go.ts';
 import { inTree } from '../tree.ts';
 
 /** The agent's binary. The same sources and Go give the same bytes. */
@@ -56,4 +57,7 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-if (import.meta.main) await buildAgent();
+if (import.meta.main) {
+  useGo();
+  await buildAgent();
+}

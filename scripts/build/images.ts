@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import { basename, dirname, join } from 'node:path';
 import { loadSettings } from '../../src/api/settings.ts';
 import { locateImages, MANIFEST, type Images, type Manifest } from '../../src/image/images.ts';
+import { useGo } from '../bootstrap/go.ts';
 import { AGENT, buildAgent } from './agent.ts';
 import { BASE_SOURCES, buildBase } from './image/base.ts';
 import { hashOf, textsOf } from './image/cache.ts';
@@ -58,6 +59,7 @@ function hashOfInputs(): string {
 
 if (import.meta.main) {
   const say = (line: string) => console.log(line);
+  useGo();
   await buildAgent();
   const { hash } = await buildImages({ say, progress: () => {} });
   console.log(`images ${hash}`);

@@ -76,7 +76,7 @@ describe('the agent', () => {
     // x86-64-v2, as ld.so sees it.
     const { stdout } = await sh('/lib64/ld-linux-x86-64.so.2 --help | grep x86-64-v2');
     assert.match(stdout, /supported/);
-    assert.equal((await sh('nproc; cat /proc/sys/kernel/tainted >/dev/null')).stdout, '2\n');
+    assert.equal((await sh('nproc; ulimit -Sn; ulimit -Hn')).stdout, '2\n1024\n524288\n');
   });
 
   test('eth0 is not there, and the loopback is up', async () => {
@@ -144,6 +144,13 @@ describe('the agent', () => {
     const { stdout } = await sh('sleep 1000 & echo started');
     assert.equal(stdout, 'started\n');
     assert.equal((await sh('pkill -x sleep')).code, 0);
+  });
+
+  test('no signal from inside ends the agent', async () => {
+    const { stderr } = await sh('for s in HUP INT QUIT SEGV TERM USR1 KILL; do kill -$s 1; done');
+    assert.equal(stderr, '');
+    const ignored = await sh('grep SigIgn /proc/self/status');
+    assert.equal(ignored.stdout, 'SigIgn:\t0000000000000000\n', 'and its children ignore none');
   });
 
   test('many at once', async () => {

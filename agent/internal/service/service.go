@@ -3,7 +3,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -138,14 +137,15 @@ func parseIPv4(what, text string) (net.IP, error) {
 // Shutdown implements AgentService. The host hangs up when it has the answer,
 // and that turns the power off.
 func (a *Agent) Shutdown(
-	ctx context.Context, request *connect.Request[vmsanv1.ShutdownRequest],
+	_ context.Context, request *connect.Request[vmsanv1.ShutdownRequest],
 ) (*connect.Response[vmsanv1.ShutdownResponse], error) {
 	machine.EndProcesses(a.Reaper, time.Duration(request.Msg.GraceMs)*time.Millisecond)
+	// All has been written even if the disk could not be made read-only.
 	err := a.Disk.Release()
+	go a.PowerOff()
 	if err != nil {
 		log.Printf("shutdown: %v", err)
-		err = connect.NewError(connect.CodeInternal, errors.Unwrap(err))
+		return nil, connect.NewError(connect.CodeInternal, err)
 	}
-	go a.PowerOff()
-	return connect.NewResponse(&vmsanv1.ShutdownResponse{}), err
+	return connect.NewResponse(&vmsanv1.ShutdownResponse{}), nil
 }
