@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Failure } from '../host/failure.ts';
+import { identify, waitUntilGone } from '../host/process.ts';
 import { causesOf } from './failures.ts';
 import { launchDaemon } from './launch.ts';
 import { loadSettings, type Settings } from './settings.ts';
@@ -90,6 +91,26 @@ test('a second daemon is no failure when the first one answers', needsRoot, asyn
   await scene(t).launch(`
     say('error ' + JSON.stringify({code: 'conflict', message: 'another daemon starts'}));
     listen();`);
+});
+
+test('a second daemon that ends after the launch ends nobody else', needsRoot, async (t) => {
+  const { settings, launch } = scene(t);
+  await launch(`
+    say('error ' + JSON.stringify({code: 'conflict', message: 'another daemon starts'}));
+    writeFileSync(process.env.VMSAN_RUN_DIR + '/pid', String(process.pid));
+    let callers = 0;
+    const server = createServer((socket) => {
+      socket.end();
+      callers += 1;
+      if (callers === 2) server.close();
+    });
+    server.listen(process.env.VMSAN_RUN_DIR + '/vmsan.sock');`);
+  const second = identify(Number(readFileSync(join(settings.runDir, 'pid'), 'utf8')));
+  assert.ok(second);
+  (await connectSocket(socketPath(settings))).destroy();
+  assert.equal(await waitUntilGone(second, { deadlineMs: 10_000 }), true);
+  // Its parent hears of the end now, and an error then would be this test's.
+  await new Promise(setImmediate);
 });
 
 test('without root it is not tried', async (t) => {

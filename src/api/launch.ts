@@ -104,21 +104,28 @@ async function readyLine(child: ChildProcess, tail: () => string): Promise<void>
     child.kill('SIGKILL');
     fail('timeout', `the daemon was not ready within ${DEADLINE_MS / 1000} s`);
   }, DEADLINE_MS);
-  child.on('error', (error) => fail('unavailable', `the daemon cannot be run: ${error.message}`));
+  const failed = (error: Error): void =>
+    fail('unavailable', `the daemon cannot be run: ${error.message}`);
+  child.on('error', failed);
   const lines = createInterface({ input: child.stdio[3] as Readable });
   lines.on('line', (line) => {
     if (line === 'ready') resolve();
     else if (line.startsWith('error ')) reject(saidError(line.slice('error '.length)));
   });
   // `close` comes after the last line was read, `exit` may come before it.
-  child.on('close', (code, signal) => {
+  const closed = (code: number | null, signal: string | null): void =>
     fail('unavailable', `the daemon ended before it was ready (${signal ?? `exit code ${code}`})`);
-  });
+  child.on('close', closed);
   try {
     await promise;
   } finally {
     clearTimeout(timer);
     lines.close();
+    // One that lost to another daemon ends later, when its log is ours no more.
+    child
+      .off('close', closed)
+      .off('error', failed)
+      .on('error', () => {});
   }
 }
 
