@@ -1,0 +1,54 @@
+/**
+ * `npm run bench`: how long vmsan takes, beside bare QEMU where there is such
+ * a thing, in one run on the lab's host. A table for people, JSON for programs
+ * (`--json FILE`). The exit code tells whether it could measure, not whether
+ * the numbers are good: those depend on the host.
+ */
+import { writeFileSync } from 'node:fs';
+import { asFailure, exitCodeOf } from '../src/api/failures.ts';
+import { messageOf } from '../src/host/failure.ts';
+import { Lab } from '../test/lab/lab.ts';
+import { TREE } from '../test/lab/paths.ts';
+import { environment } from './environment.ts';
+import { parsePlan, USAGE, type Measured, type Plan } from './plan.ts';
+import { barsOf, tableOf } from './report.ts';
+
+const DEADLINE_MS = 30 * 60_000;
+
+async function measure(plan: Plan): Promise<Measured> {
+  await using lab = await Lab.start();
+  const interrupt = () => void lab.stop().finally(() => process.exit(130));
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  await lab.assertNoWayOut();
+  const argv = [process.execPath, `${TREE}/bench/inside.ts`, JSON.stringify(plan)];
+  const { stdout } = await lab.exec(argv, { timeoutMs: DEADLINE_MS, check: true });
+  return JSON.parse(stdout) as Measured;
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const plan = parsePlan(args);
+  if (plan === 'help') {
+    process.stdout.write(USAGE);
+    return;
+  }
+  const host = await environment();
+  const { accelerator, series } = await measure(plan);
+  const where = { ...host, accelerator };
+  const report = { environment: where, plan, bars: barsOf(series), series };
+  const json = `${JSON.stringify(report, null, 2)}\n`;
+  const table = tableOf(where, series);
+  if (plan.json === '-') {
+    process.stderr.write(table);
+    process.stdout.write(json);
+    return;
+  }
+  process.stdout.write(table);
+  if (plan.json !== null) writeFileSync(plan.json, json);
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`bench: ${messageOf(error)}\n`);
+  process.exitCode = exitCodeOf(asFailure(error));
+}

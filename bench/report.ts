@@ -1,0 +1,53 @@
+import Table from 'cli-table3';
+import type { Environment } from './environment.ts';
+import { summarize, type Series } from './statistics.ts';
+
+/** What is promised of a number; a run says whether it was so. */
+export interface Bar {
+  name: string;
+  value: number;
+  atMost: number;
+}
+
+/** The promises that these series can tell about. */
+export function barsOf(series: readonly Series[]): Bar[] {
+  const bars: Bar[] = [];
+  const find = (name: string) => series.find((one) => one.name === name);
+  const bare = find('create/bare');
+  for (const name of ['create/api', 'create/cli']) {
+    const ours = find(name);
+    if (bare === undefined || ours === undefined) continue;
+    const value = summarize(ours.samples).median / summarize(bare.samples).median;
+    bars.push({ name: `${name} / create/bare, medians`, value, atMost: 1.15 });
+  }
+  const change = find('network/daemon');
+  if (change !== undefined) {
+    const value = summarize(change.samples).p99;
+    bars.push({ name: 'network/daemon, p99 in ms', value, atMost: 25 });
+  }
+  return bars;
+}
+
+/** For people; ends with a newline. */
+export function tableOf(environment: Environment, series: readonly Series[]): string {
+  const { cores, cpu, kernel, qemu, accelerator, node, build, loadBefore } = environment;
+  const table = new Table({
+    head: ['', 'n', 'min', 'median', 'p99', 'max', 'milliseconds of'],
+    colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'left'],
+    style: { head: [], border: [] },
+    chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
+  });
+  for (const { name, what, samples } of series) {
+    const { n, ...times } = summarize(samples);
+    table.push([name, n, ...Object.values(times).map((ms) => ms.toFixed(1)), what]);
+  }
+  const lines = [
+    `${cores} cores of ${cpu}, Linux ${kernel}, QEMU ${qemu} (${accelerator}), Node ${node}, bundle ${build}; load before: ${loadBefore}`,
+    table.toString(),
+    ...barsOf(series).map(({ name, value, atMost }) => {
+      const verdict = value <= atMost ? 'ok  ' : 'OVER';
+      return `${verdict} ${name}: ${value.toFixed(2)} (at most ${atMost})`;
+    }),
+  ];
+  return `${lines.join('\n')}\n`;
+}
