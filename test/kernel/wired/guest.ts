@@ -1,5 +1,5 @@
 import { read, write } from 'node:fs';
-import { closeFd, inNetns, openTap } from '../../../src/host/ffi.ts';
+import { inNetns, openTap } from '../../../src/host/ffi.ts';
 import { ipBatch } from '../../../src/host/ip.ts';
 import { run } from '../../../src/host/run.ts';
 import { writeSysctl } from '../../../src/host/sysctl.ts';
@@ -57,14 +57,12 @@ export class WiredGuest {
       );
     });
   }
-
-  close(): void {
-    closeFd(this.#vmTap);
-    closeFd(this.#ownTap);
-  }
 }
 
-/** Passes frames on until either end is closed. */
+/**
+ * Passes frames on for as long as this process lives. Nothing is closed before:
+ * a read or write under way would go to whoever gets that descriptor next.
+ */
 function pass(from: number, to: number): void {
   const buffer = Buffer.alloc(FRAME_BYTES);
   read(from, buffer, 0, buffer.length, null, (error, bytes) => {

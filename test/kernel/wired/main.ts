@@ -51,7 +51,6 @@ async function obey(command: Command): Promise<unknown> {
       }
       return null;
     case 'remove':
-      guestOf(slot).close();
       await shared.detach(idOf(slot));
       await links.removeHostLink(network);
       await links.removeNetns(network);
