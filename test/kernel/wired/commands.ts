@@ -19,7 +19,10 @@ export class WiredNetworks implements AsyncDisposable {
 
   private constructor(lab: Lab) {
     this.#lab = lab;
-    this.#child = lab.spawn([process.execPath, `${TREE}/test/kernel/wired/main.ts`]);
+    // Each guest has two reads waiting, each of which takes a thread of the pool (4 by default).
+    this.#child = lab.spawn([process.execPath, `${TREE}/test/kernel/wired/main.ts`], {
+      env: { UV_THREADPOOL_SIZE: '64' },
+    });
     this.#child.stderr?.pipe(process.stderr);
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }

@@ -19,15 +19,13 @@ const NO_OFFLOADS = Buffer.alloc(10);
 export class WiredGuest {
   readonly netns: string;
   readonly #vmTap: number;
-  readonly #ownTap: number;
 
-  private constructor(netns: string, vmTap: number, ownTap: number) {
+  private constructor(netns: string, vmTap: number) {
     this.netns = netns;
     this.#vmTap = vmTap;
-    this.#ownTap = ownTap;
   }
 
-  /** @param vmTap the VM's open TAP; the guest owns it from now on */
+  /** @param vmTap the VM's open TAP; the guest has it from now on */
   static async connect(vm: VmNetwork, vmTap: number): Promise<WiredGuest> {
     const netns = `guest-${vm.slot}`;
     await run(['ip', 'netns', 'add', netns]);
@@ -43,7 +41,7 @@ export class WiredGuest {
       'link set dev eth0 up',
       `route add default via ${vm.gatewayIp}`,
     ]);
-    const guest = new WiredGuest(netns, vmTap, ownTap);
+    const guest = new WiredGuest(netns, vmTap);
     pass(ownTap, vmTap);
     pass(vmTap, ownTap);
     return guest;
