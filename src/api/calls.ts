@@ -12,8 +12,8 @@ import { post, read, type Dial } from './http.ts';
  * for the one call of the agent's.
  */
 type Methods = (typeof VmsanService)['method'];
-export type UnaryMethod = Exclude<keyof Methods, 'createVm'>;
-export type StreamMethod = 'createVm';
+export type StreamMethod = 'createVm' | 'startVm';
+export type UnaryMethod = Exclude<keyof Methods, StreamMethod>;
 export type RequestOf<M extends keyof Methods> = MessageJsonType<Methods[M]['input']>;
 export type ResponseOf<M extends keyof Methods> = MessageJsonType<Methods[M]['output']>;
 

@@ -24,6 +24,9 @@ export const DISK_BYTES = {
   default: 10n * 1024n * MIB,
 } as const;
 
+/** How long a guest may take to shut down: nobody waits longer than a day. */
+const GRACE_SECONDS_MAX = 86_400;
+
 /** One DNS label (RFC 1123 section 2.1), because it becomes the guest's hostname. */
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Whole ids, which would name two VMs, and what `<vm>` takes for a prefix of one. */
@@ -80,6 +83,22 @@ export function parseDisk(text: string): bigint {
 export function checkDisk(bytes: bigint, said = `${bytes}`): bigint {
   if (bytes >= DISK_BYTES.min && bytes <= DISK_BYTES.max) return bytes;
   throw new Failure('bad_input', `"${said}" is not a disk size from 64m to 16t`);
+}
+
+/** Whole seconds, at most a day. */
+export function parseSeconds(text: string): number {
+  const seconds = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (seconds <= GRACE_SECONDS_MAX) return seconds;
+  throw new Failure(
+    'bad_input',
+    `"${text}" is not a number of seconds from 0 to ${GRACE_SECONDS_MAX}`,
+  );
+}
+
+/** A grace in milliseconds, when it is allowed. */
+export function checkGrace(graceMs: number): number {
+  if (graceMs <= GRACE_SECONDS_MAX * 1000) return graceMs;
+  throw new Failure('bad_input', `a grace of ${graceMs} ms is longer than a day`);
 }
 
 /** A network policy, as `parsePolicy` reads it, with `bad_input` for its errors. */

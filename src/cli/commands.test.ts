@@ -142,6 +142,47 @@ test('rm: each target is judged, failures do not stop the rest, the worst code w
   assert.equal(forced.code, 0);
 });
 
+test('stop: the time goes along in milliseconds, each target is judged', async () => {
+  const graces: number[] = [];
+  await using daemon = await fakeDaemon({
+    stopVm({ vm, graceMs }) {
+      if (vm === 'gone') throw new Failure('not_found', 'there is no VM "gone"');
+      graces.push(graceMs);
+      return { vm: { ...WEB, name: vm, state: VmState.STOPPED, pid: 0 } };
+    },
+  });
+  const all = await vmsan.run(['stop', 'a', 'gone', 'b'], daemon);
+  assert.deepEqual(all.stdout.trim().split('\n').toSorted(), ['a', 'b']);
+  assert.equal(all.stderr, 'vmsan: there is no VM "gone"\n');
+  assert.equal(all.code, 3);
+  const json = await vmsan.run(['stop', '-t', '0', 'web', '--json'], daemon);
+  assert.deepEqual(JSON.parse(json.stdout), [{ ...WEB_JSON, state: 'stopped', pid: null }]);
+  assert.deepEqual(graces, [10_000, 10_000, 0]);
+  for (const time of ['-1', '1.5', '86401', 'soon']) {
+    const bad = await vmsan.run(['stop', `--time=${time}`, 'web'], daemon);
+    assert.equal(bad.code, 2);
+    assert.match(bad.stderr, /^vmsan: --time: ".*" is not a number of seconds from 0 to 86400\n$/);
+  }
+  assert.equal(graces.length, 3);
+});
+
+test('start: names on stdout, notices on stderr, failures do not stop the rest', async () => {
+  await using daemon = await fakeDaemon({
+    async *startVm({ vm }) {
+      yield { event: { case: 'step', value: 'boot the guest' } };
+      if (vm === 'broken') throw new Failure('internal', 'the guest did not boot');
+      yield { event: { case: 'notice', value: 'no KVM' } };
+      yield { event: { case: 'vm', value: { ...WEB, name: vm } } };
+    },
+  });
+  const all = await vmsan.run(['start', 'a', 'broken', 'b'], daemon);
+  assert.equal(all.stdout, 'a\nb\n');
+  assert.equal(all.stderr, 'no KVM\nvmsan: the guest did not boot\nno KVM\n');
+  assert.equal(all.code, 1);
+  const json = await vmsan.run(['start', 'web', '--json'], daemon);
+  assert.deepEqual(JSON.parse(json.stdout), [WEB_JSON]);
+});
+
 test('inspect: a view of each; always an array with --json', async () => {
   await using daemon = await fakeDaemon({
     getVm({ vm }) {

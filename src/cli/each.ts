@@ -7,17 +7,17 @@ import { printFailure } from './print/failure.ts';
 const SEVERITY = [0, 3, 2, 1];
 
 /**
- * Does one thing to several VMs in turn. A failure is printed and the rest goes
- * on; the process's exit code becomes the worst one.
+ * Does one thing to several VMs: in turn, or `together`. A failure is printed
+ * and the rest goes on; the process's exit code becomes the worst one.
  */
 export async function forEachVm(
   settings: Settings,
   names: readonly string[],
-  options: { json?: true },
+  options: { json?: true; together?: true },
   act: (daemon: Daemon, name: string) => Promise<void>,
 ): Promise<void> {
   let worst = 0;
-  for (const name of new Set(names)) {
+  const attempt = async (name: string): Promise<void> => {
     try {
       await withDaemon(settings, (daemon) => act(daemon, name));
     } catch (error) {
@@ -25,6 +25,9 @@ export async function forEachVm(
       printFailure(failure, { json: options.json ?? false });
       worst = Math.max(worst, SEVERITY.indexOf(exitCodeOf(failure)));
     }
-  }
+  };
+  const targets = [...new Set(names)];
+  if (options.together) await Promise.all(targets.map(attempt));
+  else for (const name of targets) await attempt(name);
   process.exitCode = SEVERITY[worst] ?? 1;
 }

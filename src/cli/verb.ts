@@ -37,6 +37,16 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/network.ts'),
   },
   {
+    name: 'stop',
+    summary: 'stop microVMs, which keep their disks',
+    load: () => import('./commands/stop.ts'),
+  },
+  {
+    name: 'start',
+    summary: 'boot stopped microVMs again',
+    load: () => import('./commands/start.ts'),
+  },
+  {
     name: 'remove',
     alias: 'rm',
     summary: 'remove microVMs',

@@ -13,6 +13,8 @@ import type { SharedNetwork } from './shared-network.ts';
 export interface LiveVm {
   machine: Machine;
   agent: Promise<GuestAgent>;
+  /** It was asked to shut down: its agent is not connected to again. */
+  leaving?: true;
 }
 
 /** What every operation of the daemon works on. */

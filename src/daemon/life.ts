@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { Failure, messageOf } from '../host/failure.ts';
 import {
   killProcess,
@@ -8,8 +8,10 @@ import {
 } from '../host/process.ts';
 import { vmUid } from '../net/plan.ts';
 import * as links from '../net/vm-links.ts';
+import type { VmRecord, VmState } from '../store/store.ts';
 import { meetAgent } from './boot.ts';
-import { directoriesOf, networkOf, type Context, type LiveVm } from './context.ts';
+import { networkOf, type Context, type LiveVm } from './context.ts';
+import { removeRunDirectory } from './directories.ts';
 import { runTeardown, type Step } from './steps.ts';
 
 const RECONNECT_DEADLINE_MS = 30_000;
@@ -20,9 +22,9 @@ export function goLive(context: Context, id: string, live: LiveVm): void {
   context.live.set(id, live);
   void keepAgent(context, id, live);
   void live.machine.ended.then(async () => {
-    context.live.delete(id);
+    if (context.live.get(id) === live) context.live.delete(id);
     try {
-      await context.turns.run(id, () => settle(context, id));
+      await context.turns.run(id, () => settle(context, id, live));
     } catch (error) {
       context.log.error({ vm: id, error: messageOf(error) }, 'clean-up after a VM that ended');
     }
@@ -35,7 +37,7 @@ async function keepAgent(context: Context, id: string, live: LiveVm): Promise<vo
     for (;;) {
       const agent = await live.agent;
       await agent.closed;
-      if (context.live.get(id) !== live) return;
+      if (context.live.get(id) !== live || live.leaving) return;
       live.agent = meetAgent(live.machine, RECONNECT_DEADLINE_MS);
     }
   } catch (error) {
@@ -44,11 +46,24 @@ async function keepAgent(context: Context, id: string, live: LiveVm): Promise<vo
 }
 
 /** After a VM's end that nobody asked for (the guest powered off): it is stopped, its disk kept. */
-async function settle(context: Context, id: string): Promise<void> {
+async function settle(context: Context, id: string, { machine }: LiveVm): Promise<void> {
   const vm = context.store.vms().find((known) => known.id === id);
   if (vm?.state !== 'running') return;
-  context.store.updateVm({ ...vm, state: 'stopped', process: null });
-  await runTeardown('clean up', releaseSteps(context, vm));
+  // Meanwhile it may have been started again.
+  if (!isDeepStrictEqual(vm.process, machine.process)) return;
+  await runTeardown('clean up', haltSteps(context, vm));
+}
+
+/** Makes a VM stopped: whatever it has only while it runs is taken away; its disk is kept. */
+export function haltSteps(context: Context, vm: VmRecord): Step[] {
+  const record = (state: VmState) => () => {
+    context.store.updateVm({ ...vm, state, process: null });
+  };
+  return [
+    { name: 'record that it stops', ofRecord: true, do: record('stopping') },
+    ...releaseSteps(context, vm),
+    { name: 'record that it is stopped', ofRecord: true, do: record('stopped') },
+  ];
 }
 
 /** Takes away all that a VM has only while it runs. */
@@ -60,10 +75,7 @@ export function releaseSteps(context: Context, vm: { id: string; slot: number })
     { name: 'remove its network namespace', do: () => links.removeNetns(network) },
     // Not before its link is gone: what is not in the table is not judged by it.
     { name: 'shut it out of the host’s table', do: () => context.sharedNetwork.detach(vm.id) },
-    {
-      name: 'remove its sockets',
-      do: () => rmSync(directoriesOf(context, vm.id).run, { recursive: true, force: true }),
-    },
+    { name: 'remove its sockets', do: () => removeRunDirectory(context, vm.id) },
   ];
 }
 

@@ -9,7 +9,7 @@ import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
 import { meetAgent } from './boot.ts';
 import { directoriesOf, networkOf, type Context } from './context.ts';
-import { endProcesses, goLive, releaseSteps } from './life.ts';
+import { endProcesses, goLive, haltSteps } from './life.ts';
 import { forgetNetnsDirectory } from './netns-directory.ts';
 import { removeRecorded } from './remove.ts';
 import { runTeardown } from './steps.ts';
@@ -56,7 +56,11 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
     case 'removing':
       await removeRecorded(context, vm);
       return false;
+    case 'starting':
+    case 'stopping':
+    // What is stopped has nothing that runs, whatever became of those who stopped it.
     case 'stopped':
+      await abandon(context, vm);
       return false;
     case 'running':
       break;
@@ -75,9 +79,8 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
 
 /** What cannot be held to its policy does not run. Its disk is kept. */
 async function abandon(context: Context, vm: VmRecord): Promise<void> {
-  context.store.updateVm({ ...vm, state: 'stopped', process: null });
   try {
-    await runTeardown('clean up', releaseSteps(context, vm));
+    await runTeardown('clean up', haltSteps(context, vm));
   } catch (error) {
     context.log.error({ vm: vm.id, error: messageOf(error) }, 'cannot be cleaned up');
   }

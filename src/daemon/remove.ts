@@ -1,7 +1,7 @@
-import { rmSync } from 'node:fs';
 import { Failure } from '../host/failure.ts';
 import type { VmRecord } from '../store/store.ts';
-import { directoriesOf, type Context } from './context.ts';
+import type { Context } from './context.ts';
+import { removeStateDirectory } from './directories.ts';
 import { findVm } from './find.ts';
 import { releaseSteps } from './life.ts';
 import { forgetVm } from './netns-directory.ts';
@@ -17,6 +17,8 @@ export async function removeVm(
   { force }: { force: boolean },
 ): Promise<VmRecord> {
   const { id } = findVm(context.store, reference);
+  // Before its turn comes: a stop that is under way may take its time.
+  if (force) await context.live.get(id)?.machine.kill();
   return context.turns.run(id, async () => {
     // Looked up again: another removal may have come first.
     const vm = findVm(context.store, id);
@@ -32,13 +34,14 @@ export async function removeVm(
 
 /** Removes a VM by its record, which goes last: as long as something is left, it tells of it. */
 export async function removeRecorded(context: Context, vm: VmRecord): Promise<void> {
-  context.store.updateVm({ ...vm, state: 'removing' });
   await runTeardown(`remove ${vm.name}`, [
-    ...releaseSteps(context, vm),
     {
-      name: 'remove its disk',
-      do: () => rmSync(directoriesOf(context, vm.id).state, { recursive: true, force: true }),
+      name: 'record that it goes',
+      ofRecord: true,
+      do: () => context.store.updateVm({ ...vm, state: 'removing' }),
     },
+    ...releaseSteps(context, vm),
+    { name: 'remove its disk', do: () => removeStateDirectory(context, vm.id) },
+    { name: 'forget it', ofRecord: true, do: () => forgetVm(context, vm.id) },
   ]);
-  await forgetVm(context, vm.id);
 }

@@ -2,7 +2,6 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
 import {
   VmState,
-  type CreateVmRequest,
   type CreateVmResponseSchema,
   type NetworkSchema,
   type VmSchema,
@@ -11,12 +10,14 @@ import {
 import { formatPolicy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { networkOf, type Context } from './context.ts';
-import { createVm } from './create.ts';
+import { createVm, type BootProgress } from './create.ts';
 import { examine } from './doctor.ts';
 import { findVm } from './find.ts';
 import { setNetwork } from './network.ts';
 import { Queue } from './queue.ts';
 import { removeVm } from './remove.ts';
+import { startVm } from './start.ts';
+import { stopVm } from './stop.ts';
 
 /** What the service needs of the process it runs in. */
 export interface DaemonProcess {
@@ -34,7 +35,13 @@ export function vmsanService(
   daemon: DaemonProcess,
 ): ServiceImpl<typeof VmsanService> {
   return {
-    createVm: (request) => creation(context, request),
+    createVm: (request) => booting(context, (progress) => createVm(context, request, progress)),
+
+    startVm: (request) => booting(context, (progress) => startVm(context, request.vm, progress)),
+
+    async stopVm(request) {
+      return { vm: describe(context, await stopVm(context, request.vm, request.graceMs)) };
+    },
 
     listVms() {
       return { vms: context.store.vms().map((vm) => describe(context, vm)) };
@@ -82,24 +89,29 @@ export function vmsanService(
   };
 }
 
-type CreateEvent = MessageInitShape<typeof CreateVmResponseSchema>;
+type BootEvent = MessageInitShape<typeof CreateVmResponseSchema>['event'];
 
-/** A creation as the stream of its events. A client that goes away does not stop it. */
-async function* creation(context: Context, request: CreateVmRequest): AsyncGenerator<CreateEvent> {
-  const events = new Queue<CreateEvent>();
-  const created = createVm(context, request, {
+/** An operation that boots a VM as the stream of its events. A client that goes away does not stop it. */
+async function* booting(
+  context: Context,
+  operation: (progress: BootProgress) => Promise<VmRecord>,
+): AsyncGenerator<{ event: NonNullable<BootEvent> }> {
+  const events = new Queue<{ event: NonNullable<BootEvent> }>();
+  const booted = operation({
     step: (value) => events.push({ event: { case: 'step', value } }),
     notice: (value) => events.push({ event: { case: 'notice', value } }),
   }).finally(() => events.end());
   // Thrown where it is awaited, below.
-  created.catch(() => {});
+  booted.catch(() => {});
   yield* events;
-  yield { event: { case: 'vm', value: describe(context, await created) } };
+  yield { event: { case: 'vm', value: describe(context, await booted) } };
 }
 
 const STATES = {
   creating: VmState.CREATING,
+  starting: VmState.STARTING,
   running: VmState.RUNNING,
+  stopping: VmState.STOPPING,
   stopped: VmState.STOPPED,
   removing: VmState.REMOVING,
 } as const satisfies Record<VmRecord['state'], VmState>;

@@ -21,3 +21,21 @@ export function freeSlot(
     hint: 'remove a VM, or set VMSAN_SUBNET_POOL to a larger network',
   });
 }
+
+/**
+ * Refuses to use the /30 of a slot that came to be routed elsewhere since it was given.
+ * @param routes the destinations of the host's routes, as CIDRs
+ * @throws Failure `conflict` that names the route
+ */
+export function refuseRoutedSlot(pools: Pools, slot: number, routes: readonly string[]): void {
+  const { subnet } = planVm(pools, slot, '');
+  const taken = routes.find((route) => overlaps(route, subnet));
+  if (taken === undefined) return;
+  throw new Failure(
+    'conflict',
+    `its network ${subnet} is part of ${taken}, which the host routes`,
+    {
+      hint: `ip route show ${taken}`,
+    },
+  );
+}

@@ -52,3 +52,22 @@ test('a teardown tries every step', async () => {
   await assert.rejects(runTeardown('clean up', steps), /a failed/);
   assert.deepEqual(log, ['do a', 'do b']);
 });
+
+test('a teardown changes the record only when all before went well', async () => {
+  const log: string[] = [];
+  const recorded = (name: string, options = {}): Step => ({
+    ...recording(log, name, options),
+    ofRecord: true,
+  });
+  const fails = { fails: 'do' } as const;
+  await assert.rejects(
+    runTeardown('stop', [recording(log, 'a', fails), recording(log, 'b'), recorded('c')]),
+    /a failed/,
+  );
+  assert.deepEqual(log.splice(0), ['do a', 'do b']);
+  await assert.rejects(
+    runTeardown('stop', [recorded('a', fails), recording(log, 'b')]),
+    /a failed/,
+  );
+  assert.deepEqual(log, ['do a']);
+});

@@ -7,6 +7,11 @@ export interface Step {
   do(): void | Promise<void>;
   /** Takes back what `do` did, wholly or in part: it also runs when `do` itself failed. */
   undo?(): void | Promise<void>;
+  /**
+   * It changes what the record says. A teardown does it only when all before
+   * it went well, and nothing after it when it did not.
+   */
+  ofRecord?: true;
 }
 
 /**
@@ -36,9 +41,18 @@ export async function runSteps(
   }
 }
 
-/** Does every step whatever becomes of the others. @throws Failure with all that went wrong */
+/**
+ * Does every step whatever becomes of the others, but for those that are about
+ * the record. @throws Failure with all that went wrong
+ */
 export async function runTeardown(what: string, steps: readonly Step[]): Promise<void> {
-  const errors = await tryEach(steps.map((step) => () => step.do()));
+  const errors: unknown[] = [];
+  for (const step of steps) {
+    if (step.ofRecord && errors.length > 0) break;
+    const failed = await tryEach([() => step.do()]);
+    errors.push(...failed);
+    if (step.ofRecord && failed.length > 0) break;
+  }
   if (errors.length === 1) throw errors[0];
   if (errors.length > 1) {
     throw new Failure('internal', `could not ${what} completely`, {

@@ -10,7 +10,7 @@ import type { Policy } from '../policy/policy.ts';
  * schema's version is in `user_version`; migrations only go forward.
  */
 
-export type VmState = 'creating' | 'running' | 'stopped' | 'removing';
+export type VmState = 'creating' | 'starting' | 'running' | 'stopping' | 'stopped' | 'removing';
 
 export interface VmRecord {
   id: string;

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
-import { withDaemon, type Daemon } from '../../api/client.ts';
+import type { RequestOf } from '../../api/calls.ts';
+import { withDaemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
 import {
   DISK_BYTES,
@@ -11,12 +12,11 @@ import {
   policyOf,
   VCPUS,
 } from '../../api/values.ts';
-import { Failure } from '../../host/failure.ts';
 import { DEFAULT_POLICY, formatPolicy, type Policy } from '../../policy/policy.ts';
 import { jsonFlag, LIST_FLAGS, refuse, refusedFlag, valueFlag } from '../args/flags.ts';
-import { progress, type Progress } from '../print/progress.ts';
-import { printable, remark, say, sayJson } from '../print/text.ts';
-import { vmJson, type VmJson } from '../print/vm.ts';
+import { bootedVm } from '../boot-events.ts';
+import { progress } from '../print/progress.ts';
+import { say, sayJson } from '../print/text.ts';
 
 interface Options {
   name?: string;
@@ -63,30 +63,19 @@ export function define(command: Command): Command {
 async function create(options: Options): Promise<void> {
   if (!options.netns) refuse(NO_NETNS);
   const steps = await progress();
-  const vm = await withDaemon(loadSettings(), (daemon) => creation(daemon, options, steps)).finally(
-    () => steps.done(),
-  );
+  const vm = await withDaemon(loadSettings(), (daemon) =>
+    bootedVm(daemon.stream('createVm', requestOf(options)), steps),
+  ).finally(() => steps.done());
   if (options.json) sayJson(vm);
   else say(vm.id);
 }
 
-async function creation(daemon: Daemon, options: Options, steps: Progress): Promise<VmJson> {
-  const events = daemon.stream('createVm', {
+function requestOf(options: Options): RequestOf<'createVm'> {
+  return {
     name: options.name ?? '',
     vcpus: options.vcpus,
     memoryMib: options.memory,
     diskBytes: String(options.disk),
     policy: formatPolicy(options.networkPolicy),
-  });
-  let created: VmJson | undefined;
-  for await (const { step, notice, vm } of events) {
-    if (step !== undefined) steps.show(printable(step));
-    if (notice !== undefined) {
-      steps.clear();
-      remark(printable(notice));
-    }
-    if (vm !== undefined) created = vmJson(vm);
-  }
-  if (created !== undefined) return created;
-  throw new Failure('internal', 'the daemon created no VM and gave no error');
+  };
 }

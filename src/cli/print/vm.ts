@@ -8,7 +8,7 @@ import type {
 export interface VmJson {
   id: string;
   name: string;
-  /** `creating`, `running`, `stopped`, `removing`. */
+  /** `creating`, `starting`, `running`, `stopping`, `stopped`, `removing`. */
   state: string;
   slot: number;
   guestIp: string;
@@ -66,6 +66,10 @@ function stateName(state: VmStateJson = 'VM_STATE_UNSPECIFIED'): string {
       return 'stopped';
     case 'VM_STATE_REMOVING':
       return 'removing';
+    case 'VM_STATE_STARTING':
+      return 'starting';
+    case 'VM_STATE_STOPPING':
+      return 'stopping';
     case 'VM_STATE_UNSPECIFIED':
       return 'unknown';
   }

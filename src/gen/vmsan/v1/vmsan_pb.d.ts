@@ -460,6 +460,156 @@ export declare type GetVmResponseJson = {
 export declare const GetVmResponseSchema: GenMessage<GetVmResponse, {jsonType: GetVmResponseJson}>;
 
 /**
+ * @generated from message vmsan.v1.StartVmRequest
+ */
+export declare type StartVmRequest = Message<"vmsan.v1.StartVmRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+};
+
+/**
+ * @generated from message vmsan.v1.StartVmRequest
+ */
+export declare type StartVmRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.StartVmRequest.
+ * Use `create(StartVmRequestSchema)` to create a new message.
+ */
+export declare const StartVmRequestSchema: GenMessage<StartVmRequest, {jsonType: StartVmRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.StartVmResponse
+ */
+export declare type StartVmResponse = Message<"vmsan.v1.StartVmResponse"> & {
+  /**
+   * As in CreateVmResponse.
+   *
+   * @generated from oneof vmsan.v1.StartVmResponse.event
+   */
+  event: {
+    /**
+     * @generated from field: string step = 1;
+     */
+    value: string;
+    case: "step";
+  } | {
+    /**
+     * @generated from field: string notice = 2;
+     */
+    value: string;
+    case: "notice";
+  } | {
+    /**
+     * @generated from field: vmsan.v1.Vm vm = 3;
+     */
+    value: Vm;
+    case: "vm";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * @generated from message vmsan.v1.StartVmResponse
+ */
+export declare type StartVmResponseJson = {
+  /**
+   * @generated from field: string step = 1;
+   */
+  step?: string;
+
+  /**
+   * @generated from field: string notice = 2;
+   */
+  notice?: string;
+
+  /**
+   * @generated from field: vmsan.v1.Vm vm = 3;
+   */
+  vm?: VmJson;
+};
+
+/**
+ * Describes the message vmsan.v1.StartVmResponse.
+ * Use `create(StartVmResponseSchema)` to create a new message.
+ */
+export declare const StartVmResponseSchema: GenMessage<StartVmResponse, {jsonType: StartVmResponseJson}>;
+
+/**
+ * @generated from message vmsan.v1.StopVmRequest
+ */
+export declare type StopVmRequest = Message<"vmsan.v1.StopVmRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * Milliseconds between SIGTERM and SIGKILL in the guest. 0 ends the machine
+   * at once; what the guest had not written to its disk is lost.
+   *
+   * @generated from field: uint32 grace_ms = 2;
+   */
+  graceMs: number;
+};
+
+/**
+ * @generated from message vmsan.v1.StopVmRequest
+ */
+export declare type StopVmRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * Milliseconds between SIGTERM and SIGKILL in the guest. 0 ends the machine
+   * at once; what the guest had not written to its disk is lost.
+   *
+   * @generated from field: uint32 grace_ms = 2;
+   */
+  graceMs?: number;
+};
+
+/**
+ * Describes the message vmsan.v1.StopVmRequest.
+ * Use `create(StopVmRequestSchema)` to create a new message.
+ */
+export declare const StopVmRequestSchema: GenMessage<StopVmRequest, {jsonType: StopVmRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.StopVmResponse
+ */
+export declare type StopVmResponse = Message<"vmsan.v1.StopVmResponse"> & {
+  /**
+   * @generated from field: vmsan.v1.Vm vm = 1;
+   */
+  vm?: Vm | undefined;
+};
+
+/**
+ * @generated from message vmsan.v1.StopVmResponse
+ */
+export declare type StopVmResponseJson = {
+  /**
+   * @generated from field: vmsan.v1.Vm vm = 1;
+   */
+  vm?: VmJson;
+};
+
+/**
+ * Describes the message vmsan.v1.StopVmResponse.
+ * Use `create(StopVmResponseSchema)` to create a new message.
+ */
+export declare const StopVmResponseSchema: GenMessage<StopVmResponse, {jsonType: StopVmResponseJson}>;
+
+/**
  * @generated from message vmsan.v1.RemoveVmRequest
  */
 export declare type RemoveVmRequest = Message<"vmsan.v1.RemoveVmRequest"> & {
@@ -1016,12 +1166,25 @@ export enum VmState {
    * @generated from enum value: VM_STATE_REMOVING = 4;
    */
   REMOVING = 4,
+
+  /**
+   * Being booted again, or being stopped; a daemon that finds one of these
+   * makes it stopped.
+   *
+   * @generated from enum value: VM_STATE_STARTING = 5;
+   */
+  STARTING = 5,
+
+  /**
+   * @generated from enum value: VM_STATE_STOPPING = 6;
+   */
+  STOPPING = 6,
 }
 
 /**
  * @generated from enum vmsan.v1.VmState
  */
-export declare type VmStateJson = "VM_STATE_UNSPECIFIED" | "VM_STATE_CREATING" | "VM_STATE_RUNNING" | "VM_STATE_STOPPED" | "VM_STATE_REMOVING";
+export declare type VmStateJson = "VM_STATE_UNSPECIFIED" | "VM_STATE_CREATING" | "VM_STATE_RUNNING" | "VM_STATE_STOPPED" | "VM_STATE_REMOVING" | "VM_STATE_STARTING" | "VM_STATE_STOPPING";
 
 /**
  * Describes the enum vmsan.v1.VmState.
@@ -1058,6 +1221,29 @@ export declare const VmsanService: GenService<{
     methodKind: "unary";
     input: typeof GetVmRequestSchema;
     output: typeof GetVmResponseSchema;
+  },
+  /**
+   * StartVm boots a stopped VM again, with its own disk, address and policy; it
+   * answers as CreateVm does. A VM that runs is left as it is. An error means
+   * that the VM is stopped, as before.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.StartVm
+   */
+  startVm: {
+    methodKind: "server_streaming";
+    input: typeof StartVmRequestSchema;
+    output: typeof StartVmResponseSchema;
+  },
+  /**
+   * StopVm asks the guest to shut down, and ends its machine when that takes
+   * longer than the grace and ten seconds. A VM that is stopped is left as it is.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.StopVm
+   */
+  stopVm: {
+    methodKind: "unary";
+    input: typeof StopVmRequestSchema;
+    output: typeof StopVmResponseSchema;
   },
   /**
    * @generated from rpc vmsan.v1.VmsanService.RemoveVm

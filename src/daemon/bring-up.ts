@@ -1,0 +1,74 @@
+import { closeFd } from '../host/ffi.ts';
+import type { Images } from '../image/images.ts';
+import * as links from '../net/vm-links.ts';
+import type { VmRecord } from '../store/store.ts';
+import { bootGuest } from './boot.ts';
+import { networkOf, type Context, type LiveVm } from './context.ts';
+import { makeRunDirectory, removeRunDirectory } from './directories.ts';
+import { goLive } from './life.ts';
+import { noteNetnsDirectory } from './netns-directory.ts';
+import type { Step } from './steps.ts';
+
+/**
+ * Makes all that a VM has only while it runs, and boots it: the same for a new
+ * VM and for one that starts again. `releaseSteps` takes it away.
+ * @param vm its slot may still be unknown; its state and process are set at the end
+ */
+export function bringUpSteps(context: Context, vm: VmRecord, images: Images): Step[] {
+  let tapFd: number | undefined;
+  let live: LiveVm | undefined;
+  const network = () => networkOf(context, vm);
+  const closeTap = () => {
+    if (tapFd !== undefined) closeFd(tapFd);
+    tapFd = undefined;
+  };
+  return [
+    {
+      name: 'make room for its sockets',
+      do: () => makeRunDirectory(context, vm.id),
+      undo: () => removeRunDirectory(context, vm.id),
+    },
+    {
+      name: 'make the network namespace',
+      do: () => {
+        noteNetnsDirectory(context);
+        return links.addNetns(network());
+      },
+      undo: () => links.removeNetns(network()),
+    },
+    {
+      name: 'load the ruleset',
+      do: () => {
+        tapFd = links.openGuardedTap(network(), context.host, vm.policy, vm.generation);
+      },
+      undo: closeTap,
+    },
+    {
+      name: 'let it into the host’s table',
+      do: () => context.sharedNetwork.attach(vm.id, { network: network(), policy: vm.policy }),
+      undo: () => context.sharedNetwork.detach(vm.id),
+    },
+    {
+      name: 'connect the links',
+      do: () => links.connectLinks(network()),
+      undo: () => links.removeHostLink(network()),
+    },
+    {
+      name: 'boot the guest',
+      do: async () => {
+        live = await bootGuest(context, vm, images, tapFd!);
+        closeTap();
+      },
+      undo: () => live?.machine.kill(),
+    },
+    {
+      name: 'record that it runs',
+      do: () => {
+        vm.state = 'running';
+        vm.process = live!.machine.process;
+        context.store.updateVm(vm);
+        goLive(context, vm.id, live!);
+      },
+    },
+  ];
+}

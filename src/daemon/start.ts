@@ -1,0 +1,46 @@
+import { Failure } from '../host/failure.ts';
+import { routedNetworks } from '../net/routes.ts';
+import type { VmRecord } from '../store/store.ts';
+import { chooseAccelerator } from './accelerator.ts';
+import { bringUpSteps } from './bring-up.ts';
+import type { Context } from './context.ts';
+import type { BootProgress } from './create.ts';
+import { findVm } from './find.ts';
+import { refuseRoutedSlot } from './slots.ts';
+import { runSteps } from './steps.ts';
+
+/**
+ * Boots a stopped VM again, with the disk, the slot and the policy it has.
+ * One that runs already is left as it is.
+ * @returns its record, once its agent has answered and its policy is in force
+ * @throws Failure; then it is stopped, as before
+ */
+export async function startVm(
+  context: Context,
+  reference: string,
+  progress: BootProgress,
+): Promise<VmRecord> {
+  const { id } = findVm(context.store, reference);
+  const images = await context.images();
+  return context.turns.run(id, async () => {
+    const vm = findVm(context.store, id);
+    if (vm.state === 'running') return vm;
+    if (vm.state !== 'stopped') {
+      throw new Failure('conflict', `${vm.name} is ${vm.state}`, {
+        hint: `vmsan stop ${vm.name}`,
+      });
+    }
+    vm.accelerator = await chooseAccelerator(context, images, progress.notice);
+    refuseRoutedSlot(context.host.pools, vm.slot, await routedNetworks());
+    const steps = [
+      {
+        name: 'record that it starts',
+        do: () => context.store.updateVm({ ...vm, state: 'starting' }),
+        undo: () => context.store.updateVm({ ...vm, state: 'stopped', process: null }),
+      },
+      ...bringUpSteps(context, vm, images),
+    ];
+    await runSteps(steps, progress.step);
+    return vm;
+  });
+}
