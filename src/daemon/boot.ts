@@ -20,32 +20,43 @@ const TRIES = 2;
 const MTU = 1500;
 const ENTROPY_BYTES = 64;
 
+/** Starts a VM's monitor; the guest is booting when this returns. @throws Failure */
+export async function launchMachine(
+  context: Context,
+  vm: VmRecord,
+  images: Images,
+  tapFd: number,
+): Promise<Machine> {
+  return qemu.start({
+    id: vm.id,
+    uid: vmUid(vm.slot),
+    vcpus: vm.vcpus,
+    memoryMib: vm.memoryMib,
+    accelerator: vm.accelerator,
+    ...images,
+    kernelCommandLine: kernelCommandLine({
+      accelerator: vm.accelerator,
+      tscKhz: await hostTscKhz(),
+    }),
+    disk: diskOf(context, vm.id),
+    network: { tapFd, mac: networkOf(context, vm).guestMac },
+    runDir: directoriesOf(context, vm.id).run,
+  });
+}
+
 /**
- * Starts a VM's monitor and waits for its agent to take its identity.
+ * Waits for the agent of a machine that boots to take its identity.
+ * @param again starts another machine in the place of one that hangs
  * @throws Failure with the end of the guest's console; then no monitor runs
  */
 export async function bootGuest(
   context: Context,
   vm: VmRecord,
-  images: Images,
-  tapFd: number,
+  first: Machine,
+  again: () => Promise<Machine>,
 ): Promise<LiveVm> {
+  let machine = first;
   for (let attempt = 1; ; attempt += 1) {
-    const machine = await qemu.start({
-      id: vm.id,
-      uid: vmUid(vm.slot),
-      vcpus: vm.vcpus,
-      memoryMib: vm.memoryMib,
-      accelerator: vm.accelerator,
-      ...images,
-      kernelCommandLine: kernelCommandLine({
-        accelerator: vm.accelerator,
-        tscKhz: await hostTscKhz(),
-      }),
-      disk: diskOf(context, vm.id),
-      network: { tapFd, mac: networkOf(context, vm).guestMac },
-      runDir: directoriesOf(context, vm.id).run,
-    });
     try {
       const agent = await meetAgent(machine, BOOT_DEADLINE_MS);
       await configure(context, vm, agent);
@@ -58,6 +69,7 @@ export async function bootGuest(
         { vm: vm.id, error: messageOf(error), console },
         'boot failed, trying again',
       );
+      machine = await again();
     }
   }
 }

@@ -2,7 +2,8 @@ import { closeFd } from '../host/ffi.ts';
 import type { Images } from '../image/images.ts';
 import * as links from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
-import { bootGuest } from './boot.ts';
+import type { Machine } from '../vmm/vmm.ts';
+import { bootGuest, launchMachine } from './boot.ts';
 import { networkOf, type Context, type LiveVm } from './context.ts';
 import { makeRunDirectory, removeRunDirectory } from './directories.ts';
 import { goLive } from './life.ts';
@@ -16,11 +17,16 @@ import type { Step } from './steps.ts';
  */
 export function bringUpSteps(context: Context, vm: VmRecord, images: Images): Step[] {
   let tapFd: number | undefined;
+  let machine: Machine | undefined;
   let live: LiveVm | undefined;
   const network = () => networkOf(context, vm);
   const closeTap = () => {
     if (tapFd !== undefined) closeFd(tapFd);
     tapFd = undefined;
+  };
+  const startMachine = async () => {
+    machine = await launchMachine(context, vm, images, tapFd!);
+    return machine;
   };
   return [
     {
@@ -44,6 +50,14 @@ export function bringUpSteps(context: Context, vm: VmRecord, images: Images): St
       undo: closeTap,
     },
     {
+      // The longest wait comes first: the kernel boots while the next steps join
+      // the netns to the host. Whatever the guest does meanwhile stays inside: its
+      // rules are in force, its TAP is down, and no link leads out.
+      name: 'start the machine',
+      do: async () => void (await startMachine()),
+      undo: () => machine?.kill(),
+    },
+    {
       name: 'let it into the host’s table',
       do: () => context.sharedNetwork.attach(vm.id, { network: network(), policy: vm.policy }),
       undo: () => context.sharedNetwork.detach(vm.id),
@@ -56,10 +70,9 @@ export function bringUpSteps(context: Context, vm: VmRecord, images: Images): St
     {
       name: 'boot the guest',
       do: async () => {
-        live = await bootGuest(context, vm, images, tapFd!);
+        live = await bootGuest(context, vm, machine!, startMachine);
         closeTap();
       },
-      undo: () => live?.machine.kill(),
     },
     {
       name: 'record that it runs',
