@@ -43,7 +43,7 @@ export async function createVm(
   if (vm.policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
   const routes = await routedNetworks();
   await context.turns.run(vm.id, () =>
-    runSteps(creationSteps(context, vm, images, routes), progress.step),
+    runSteps('create', creationSteps(context, vm, images, routes), progress.step),
   );
   return vm;
 }

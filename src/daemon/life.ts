@@ -51,7 +51,7 @@ async function settle(context: Context, id: string, { machine }: LiveVm): Promis
   if (vm?.state !== 'running') return;
   // Meanwhile it may have been started again.
   if (!isDeepStrictEqual(vm.process, machine.process)) return;
-  await runTeardown('clean up', haltSteps(context, vm));
+  await runTeardown('clean up', vm.name, haltSteps(context, vm));
 }
 
 /** Makes a VM stopped: whatever it has only while it runs is taken away; its disk is kept. */

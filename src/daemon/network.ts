@@ -4,6 +4,7 @@ import { replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { networkOf, type Context } from './context.ts';
 import { findVm } from './find.ts';
+import { runSteps, type Step } from './steps.ts';
 
 /** What a change of policy did. When it is given, the kernel enforces `after`. */
 export interface Receipt {
@@ -31,18 +32,32 @@ export async function setNetwork(
       throw new Failure('conflict', `${before.name} is ${before.state}`);
     }
     const after: VmRecord = { ...before, policy, generation: before.generation + 1 };
-    // The record first: after a crash here, the next daemon renders what the user asked for.
-    context.store.updateVm(after);
-    try {
-      await context.sharedNetwork.changePolicy(id, policy);
-      if (after.state === 'running') {
-        replaceRuleset(networkOf(context, after), context.host, policy, after.generation);
-      }
-    } catch (error) {
-      context.store.updateVm(before);
-      await context.sharedNetwork.changePolicy(id, before.policy);
-      throw error;
-    }
+    await runSteps('network', changeSteps(context, before, after));
     return { before, after, effectiveMs: performance.now() - arrived };
   });
+}
+
+function changeSteps(context: Context, before: VmRecord, after: VmRecord): Step[] {
+  const { id, policy, generation } = after;
+  return [
+    {
+      // First: after a crash here, the next daemon renders what the user asked for.
+      name: 'record the policy',
+      do: () => context.store.updateVm(after),
+      undo: () => context.store.updateVm(before),
+    },
+    {
+      name: 'tell the gate',
+      do: () => context.sharedNetwork.changePolicy(id, policy),
+      undo: () => context.sharedNetwork.changePolicy(id, before.policy),
+    },
+    {
+      // One transaction: when it fails nothing was changed.
+      name: 'replace the ruleset',
+      do: () => {
+        if (after.state !== 'running') return;
+        replaceRuleset(networkOf(context, after), context.host, policy, generation);
+      },
+    },
+  ];
 }

@@ -80,7 +80,7 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
 /** What cannot be held to its policy does not run. Its disk is kept. */
 async function abandon(context: Context, vm: VmRecord): Promise<void> {
   try {
-    await runTeardown('clean up', haltSteps(context, vm));
+    await runTeardown('mend', vm.name, haltSteps(context, vm));
   } catch (error) {
     context.log.error({ vm: vm.id, error: messageOf(error) }, 'cannot be cleaned up');
   }

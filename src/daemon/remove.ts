@@ -34,7 +34,7 @@ export async function removeVm(
 
 /** Removes a VM by its record, which goes last: as long as something is left, it tells of it. */
 export async function removeRecorded(context: Context, vm: VmRecord): Promise<void> {
-  await runTeardown(`remove ${vm.name}`, [
+  await runTeardown('remove', vm.name, [
     {
       name: 'record that it goes',
       ofRecord: true,

@@ -40,7 +40,7 @@ export async function startVm(
       },
       ...bringUpSteps(context, vm, images),
     ];
-    await runSteps(steps, progress.step);
+    await runSteps('start', steps, progress.step);
     return vm;
   });
 }

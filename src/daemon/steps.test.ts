@@ -19,7 +19,7 @@ function recording(log: string[], name: string, options: { fails?: 'do' | 'undo'
 test('steps are done in order and told of', async () => {
   const log: string[] = [];
   const told: string[] = [];
-  await runSteps([recording(log, 'a'), recording(log, 'b')], (name) => told.push(name));
+  await runSteps('create', [recording(log, 'a'), recording(log, 'b')], (name) => told.push(name));
   assert.deepEqual(log, ['do a', 'do b']);
   assert.deepEqual(told, ['a', 'b']);
 });
@@ -27,7 +27,7 @@ test('steps are done in order and told of', async () => {
 test('a failure undoes that step and those before it, in reverse', async () => {
   const log: string[] = [];
   const steps = [recording(log, 'a'), recording(log, 'b', { fails: 'do' }), recording(log, 'c')];
-  await assert.rejects(runSteps(steps), /^Error: b failed$/);
+  await assert.rejects(runSteps('create', steps), /^Error: b failed$/);
   assert.deepEqual(log, ['do a', 'do b', 'undo b', 'undo a']);
 });
 
@@ -38,7 +38,7 @@ test('what could not be undone is told with the failure, and the rest is undone 
     recording(log, 'b', { fails: 'undo' }),
     recording(log, 'c', { fails: 'do' }),
   ];
-  await assert.rejects(runSteps(steps), (error: Error) => {
+  await assert.rejects(runSteps('create', steps), (error: Error) => {
     const { errors } = error.cause as AggregateError;
     assert.deepEqual(errors.map(String), ['Error: c failed', 'Error: b cannot be undone']);
     return true;
@@ -49,7 +49,7 @@ test('what could not be undone is told with the failure, and the rest is undone 
 test('a teardown tries every step', async () => {
   const log: string[] = [];
   const steps = [recording(log, 'a', { fails: 'do' }), recording(log, 'b')];
-  await assert.rejects(runTeardown('clean up', steps), /a failed/);
+  await assert.rejects(runTeardown('clean up', 'web', steps), /a failed/);
   assert.deepEqual(log, ['do a', 'do b']);
 });
 
@@ -61,12 +61,12 @@ test('a teardown changes the record only when all before went well', async () =>
   });
   const fails = { fails: 'do' } as const;
   await assert.rejects(
-    runTeardown('stop', [recording(log, 'a', fails), recording(log, 'b'), recorded('c')]),
+    runTeardown('stop', 'web', [recording(log, 'a', fails), recording(log, 'b'), recorded('c')]),
     /a failed/,
   );
   assert.deepEqual(log.splice(0), ['do a', 'do b']);
   await assert.rejects(
-    runTeardown('stop', [recorded('a', fails), recording(log, 'b')]),
+    runTeardown('stop', 'web', [recorded('a', fails), recording(log, 'b')]),
     /a failed/,
   );
   assert.deepEqual(log, ['do a']);

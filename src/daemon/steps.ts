@@ -1,4 +1,11 @@
 import { Failure } from '../host/failure.ts';
+import { mayCrash } from './test-crash.ts';
+
+/**
+ * What is made of steps. `clean up`: after an end that nobody asked for;
+ * `mend`: after a daemon that died, by the next one.
+ */
+export type Operation = 'create' | 'start' | 'stop' | 'remove' | 'network' | 'clean up' | 'mend';
 
 /** One thing an operation does, and how it is taken back. */
 export interface Step {
@@ -19,58 +26,72 @@ export interface Step {
  * reverse, and the failure is thrown with the errors of the undoing attached.
  */
 export async function runSteps(
+  operation: Operation,
   steps: readonly Step[],
   onStep: (name: string) => void = () => {},
 ): Promise<void> {
   for (const [index, step] of steps.entries()) {
     onStep(step.name);
+    mayCrash(operation, index);
     try {
       await step.do();
     } catch (error) {
-      const undone = await tryEach(
-        steps
-          .slice(0, index + 1)
-          .toReversed()
-          .map((earlier) => () => earlier.undo?.()),
-      );
+      const undone = await undo(operation, steps.slice(0, index + 1));
       if (undone.length === 0) throw error;
       throw new Failure('internal', `could not ${step.name}, nor undo all that came before it`, {
         cause: new AggregateError([error, ...undone]),
       });
     }
   }
+  mayCrash(operation, steps.length);
 }
 
 /**
  * Does every step whatever becomes of the others, but for those that are about
- * the record. @throws Failure with all that went wrong
+ * the record.
+ * @param name the VM's
+ * @throws Failure with all that went wrong
  */
-export async function runTeardown(what: string, steps: readonly Step[]): Promise<void> {
+export async function runTeardown(
+  operation: Operation,
+  name: string,
+  steps: readonly Step[],
+): Promise<void> {
   const errors: unknown[] = [];
-  for (const step of steps) {
+  for (const [index, step] of steps.entries()) {
+    mayCrash(operation, index);
     if (step.ofRecord && errors.length > 0) break;
-    const failed = await tryEach([() => step.do()]);
-    errors.push(...failed);
-    if (step.ofRecord && failed.length > 0) break;
+    const before = errors.length;
+    await attempt(() => step.do(), errors);
+    if (step.ofRecord && errors.length > before) break;
   }
+  mayCrash(operation, steps.length);
   if (errors.length === 1) throw errors[0];
   if (errors.length > 1) {
-    throw new Failure('internal', `could not ${what} completely`, {
+    throw new Failure('internal', `could not ${operation} ${name} completely`, {
       cause: new AggregateError(errors),
     });
   }
 }
 
-async function tryEach(
-  actions: readonly (() => void | Promise<void> | undefined)[],
-): Promise<unknown[]> {
+/** Undoes `done` in reverse, whatever becomes of each. @returns what went wrong */
+async function undo(operation: Operation, done: readonly Step[]): Promise<unknown[]> {
   const errors: unknown[] = [];
-  for (const action of actions) {
-    try {
-      await action();
-    } catch (error) {
-      errors.push(error);
-    }
+  for (const [index, step] of done.toReversed().entries()) {
+    mayCrash(`undo ${operation}`, index);
+    await attempt(() => step.undo?.(), errors);
   }
+  mayCrash(`undo ${operation}`, done.length);
   return errors;
+}
+
+async function attempt(
+  action: () => void | Promise<void> | undefined,
+  errors: unknown[],
+): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    errors.push(error);
+  }
 }

@@ -31,7 +31,7 @@ export async function stopVm(
     if (vm.state === 'creating' || vm.state === 'removing') {
       throw new Failure('conflict', `${vm.name} is ${vm.state}`);
     }
-    await runTeardown(`stop ${vm.name}`, [
+    await runTeardown('stop', vm.name, [
       { name: 'ask the guest to shut down', do: () => askToShutDown(context, vm, graceMs) },
       ...haltSteps(context, vm),
     ]);

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { closeFd, listenUnix } from '../../host/ffi.ts';
 import { spawnDetached } from '../../host/detached.ts';
@@ -75,6 +75,9 @@ class QemuMachine implements Machine {
 }
 
 function launch(spec: MachineSpec): ChildProcess {
+  // Of a machine that ended: a path cannot be bound twice.
+  for (const path of [qmpSocket(spec.runDir), agentSocket(spec.runDir)])
+    rmSync(path, { force: true });
   // The sockets listen before QEMU starts, so nothing has to wait for them to appear.
   const qmp = listenUnix(qmpSocket(spec.runDir));
   const agent = listenUnix(agentSocket(spec.runDir));
