@@ -130,6 +130,7 @@ describe('kill -9 of the daemon at every boundary of every operation', () => {
   });
 
   test('clean-up after an end that nobody asked for', async () => {
+    if ((await find()) === undefined) await lab.vmsan(CREATE, { check: true });
     const boundaries = await atEachBoundary(lab, 'clean up', {
       async act() {
         await lab.vmsan(['start', 'web'], { check: true });
