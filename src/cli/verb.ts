@@ -47,6 +47,16 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/start.ts'),
   },
   {
+    name: 'wait',
+    summary: 'wait until microVMs are stopped',
+    load: () => import('./commands/wait.ts'),
+  },
+  {
+    name: 'events',
+    summary: 'show what became of microVMs',
+    load: () => import('./commands/events.ts'),
+  },
+  {
     name: 'remove',
     alias: 'rm',
     summary: 'remove microVMs',

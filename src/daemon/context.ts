@@ -7,13 +7,14 @@ import type { KeyedMutex } from '../host/mutex.ts';
 import { planVm, type HostNetwork, type VmNetwork } from '../net/plan.ts';
 import type { Store, VmRecord } from '../store/store.ts';
 import type { Machine } from '../vmm/vmm.ts';
+import type { Events } from './events.ts';
 import type { SharedNetwork } from './shared-network.ts';
 
 /** A VM that runs: its monitor, and the connection to its agent, which may still be under way. */
 export interface LiveVm {
   machine: Machine;
   agent: Promise<GuestAgent>;
-  /** It was asked to shut down: its agent is not connected to again. */
+  /** Its end was asked for: its agent is not connected to again, and its end is no surprise. */
   leaving?: true;
 }
 
@@ -26,6 +27,7 @@ export interface Context {
   sharedNetwork: SharedNetwork;
   /** Where the kernel, the initramfs and the base are. @throws Failure when they are not built */
   images(): Promise<Images>;
+  events: Events;
   /** By id. */
   live: Map<string, LiveVm>;
   /** One operation at a time on each VM, by id. */

@@ -5,6 +5,7 @@ import { Failure } from '../host/failure.ts';
 import type { Images } from '../image/images.ts';
 import { vmUid } from '../net/plan.ts';
 import { routedNetworks } from '../net/routes.ts';
+import { formatPolicy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { bringUpSteps } from './bring-up.ts';
@@ -45,6 +46,7 @@ export async function createVm(
   await context.turns.run(vm.id, () =>
     runSteps('create', creationSteps(context, vm, images, routes), progress.step),
   );
+  context.events.add('created', vm, formatPolicy(vm.policy));
   return vm;
 }
 

@@ -46,24 +46,44 @@ async function keepAgent(context: Context, id: string, live: LiveVm): Promise<vo
 }
 
 /** After a VM's end that nobody asked for (the guest powered off): it is stopped, its disk kept. */
-async function settle(context: Context, id: string, { machine }: LiveVm): Promise<void> {
+async function settle(context: Context, id: string, { machine, leaving }: LiveVm): Promise<void> {
+  // Whoever asked for its end takes away what it had.
+  if (leaving) return;
   const vm = context.store.vms().find((known) => known.id === id);
   if (vm?.state !== 'running') return;
   // Meanwhile it may have been started again.
   if (!isDeepStrictEqual(vm.process, machine.process)) return;
-  await runTeardown('clean up', vm.name, haltSteps(context, vm));
+  await runTeardown('clean up', vm.name, haltSteps(context, vm, 'it ended by itself'));
 }
 
-/** Makes a VM stopped: whatever it has only while it runs is taken away; its disk is kept. */
-export function haltSteps(context: Context, vm: VmRecord): Step[] {
+/**
+ * Makes a VM stopped: whatever it has only while it runs is taken away; its disk is kept.
+ * @param why it stops, for its event
+ */
+export function haltSteps(context: Context, vm: VmRecord, why: string): Step[] {
   const record = (state: VmState) => () => {
     context.store.updateVm({ ...vm, state, process: null });
   };
   return [
     { name: 'record that it stops', ofRecord: true, do: record('stopping') },
     ...releaseSteps(context, vm),
-    { name: 'record that it is stopped', ofRecord: true, do: record('stopped') },
+    {
+      name: 'record that it is stopped',
+      ofRecord: true,
+      do: () => {
+        record('stopped')();
+        if (vm.state !== 'stopped') context.events.add('stopped', vm, why);
+      },
+    },
   ];
+}
+
+/** Ends a VM's machine before the turn of the operation that asks for it has come. */
+export async function endAtOnce(context: Context, id: string): Promise<void> {
+  const live = context.live.get(id);
+  if (live === undefined) return;
+  live.leaving = true;
+  await live.machine.kill();
 }
 
 /** Takes away all that a VM has only while it runs. */

@@ -13,6 +13,7 @@ import { locateImages } from '../image/images.ts';
 import { planHost } from '../net/plan.ts';
 import { Store } from '../store/store.ts';
 import type { Context } from './context.ts';
+import { Events } from './events.ts';
 import { becomeOnlyDaemon, forgetLock } from './lock.ts';
 import { reconcile } from './reconcile.ts';
 import { removeVm } from './remove.ts';
@@ -61,6 +62,7 @@ function openContext(settings: Settings): Context {
   const store = new Store(settings.stateDir);
   const log = pino({ base: null }, pino.destination(2));
   const host = planHost(settings);
+  const events = new Events();
   for (const directory of [settings.stateDir, settings.runDir]) {
     makeOpenDirectory(join(directory, 'vms'));
   }
@@ -79,8 +81,10 @@ function openContext(settings: Settings): Context {
         clear: () => store.clearLentSysctls(),
       },
       upstreams: () => upstreamsOf(settings.dns),
+      onRestart: () => events.add('gate', null, 'it had ended and was started again'),
       onError: (error) => log.error({ error: messageOf(error) }, 'the gate'),
     }),
+    events,
     live: new Map(),
     turns: new KeyedMutex(),
   };

@@ -1,6 +1,7 @@
 import { Failure } from '../host/failure.ts';
 import { policyOf } from '../api/values.ts';
 import { replaceRuleset } from '../net/vm-links.ts';
+import { formatPolicy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { networkOf, type Context } from './context.ts';
 import { findVm } from './find.ts';
@@ -33,6 +34,11 @@ export async function setNetwork(
     }
     const after: VmRecord = { ...before, policy, generation: before.generation + 1 };
     await runSteps('network', changeSteps(context, before, after));
+    context.events.add(
+      'network',
+      after,
+      `${formatPolicy(before.policy)} -> ${formatPolicy(after.policy)}`,
+    );
     return { before, after, effectiveMs: performance.now() - arrived };
   });
 }

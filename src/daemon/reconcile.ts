@@ -73,6 +73,7 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
   }
   replaceRuleset(networkOf(context, vm), context.host, vm.policy, vm.generation);
   // An agent that does not answer keeps nobody from starting.
+  context.events.add('adopted', vm);
   goLive(context, vm.id, { machine, agent: meetAgent(machine, ADOPT_DEADLINE_MS) });
   return true;
 }
@@ -80,7 +81,11 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
 /** What cannot be held to its policy does not run. Its disk is kept. */
 async function abandon(context: Context, vm: VmRecord): Promise<void> {
   try {
-    await runTeardown('mend', vm.name, haltSteps(context, vm));
+    await runTeardown(
+      'mend',
+      vm.name,
+      haltSteps(context, vm, 'it did not run when the daemon started'),
+    );
   } catch (error) {
     context.log.error({ vm: vm.id, error: messageOf(error) }, 'cannot be cleaned up');
   }

@@ -3,7 +3,7 @@ import type { VmRecord } from '../store/store.ts';
 import type { Context } from './context.ts';
 import { removeStateDirectory } from './directories.ts';
 import { findVm } from './find.ts';
-import { releaseSteps } from './life.ts';
+import { endAtOnce, releaseSteps } from './life.ts';
 import { forgetVm } from './netns-directory.ts';
 import { runTeardown } from './steps.ts';
 
@@ -18,7 +18,7 @@ export async function removeVm(
 ): Promise<VmRecord> {
   const { id } = findVm(context.store, reference);
   // Before its turn comes: a stop that is under way may take its time.
-  if (force) await context.live.get(id)?.machine.kill();
+  if (force) await endAtOnce(context, id);
   return context.turns.run(id, async () => {
     // Looked up again: another removal may have come first.
     const vm = findVm(context.store, id);
@@ -44,4 +44,5 @@ export async function removeRecorded(context: Context, vm: VmRecord): Promise<vo
     { name: 'remove its disk', do: () => removeStateDirectory(context, vm.id) },
     { name: 'forget it', ofRecord: true, do: () => forgetVm(context, vm.id) },
   ]);
+  context.events.add('removed', vm);
 }

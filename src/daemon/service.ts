@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
 import {
   VmState,
+  WaitVmResponse_End,
   type CreateVmResponseSchema,
   type NetworkSchema,
   type VmSchema,
@@ -18,6 +19,7 @@ import { Queue } from './queue.ts';
 import { removeVm } from './remove.ts';
 import { startVm } from './start.ts';
 import { stopVm } from './stop.ts';
+import { waitForEnd, type Waited } from './wait.ts';
 
 /** What the service needs of the process it runs in. */
 export interface DaemonProcess {
@@ -41,6 +43,18 @@ export function vmsanService(
 
     async stopVm(request) {
       return { vm: describe(context, await stopVm(context, request.vm, request.graceMs)) };
+    },
+
+    async waitVm(request, { signal }) {
+      const { id, name, end } = await waitForEnd(context, request.vm, request.patienceMs, signal);
+      return { id, name, end: ENDS[end] };
+    },
+
+    async *watchEvents({ follow }, { signal }) {
+      const events = follow ? context.events.follow(signal) : context.events.all();
+      for await (const { atMs, kind, vm, detail } of events) {
+        yield { atMs: BigInt(atMs), kind, id: vm?.id ?? '', name: vm?.name ?? '', detail };
+      }
     },
 
     listVms() {
@@ -106,6 +120,12 @@ async function* booting(
   yield* events;
   yield { event: { case: 'vm', value: describe(context, await booted) } };
 }
+
+const ENDS = {
+  'not yet': WaitVmResponse_End.NOT_YET,
+  stopped: WaitVmResponse_End.STOPPED,
+  removed: WaitVmResponse_End.REMOVED,
+} as const satisfies Record<Waited['end'], WaitVmResponse_End>;
 
 const STATES = {
   creating: VmState.CREATING,

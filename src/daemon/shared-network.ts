@@ -25,6 +25,7 @@ export class SharedNetwork {
   readonly #runDir: string;
   readonly #lent: LentSysctls;
   readonly #upstreams: () => Upstream[];
+  readonly #onRestart: () => void;
   readonly #onError: (error: unknown) => void;
   readonly #attached = new Map<string, Attachment>();
   readonly #turn = new Mutex();
@@ -35,6 +36,8 @@ export class SharedNetwork {
     runDir: string;
     lent: LentSysctls;
     upstreams: () => Upstream[];
+    /** Told when the gate had ended and was started again. */
+    onRestart: () => void;
     /** Told when the gate could not be started again. */
     onError: (error: unknown) => void;
   }) {
@@ -42,6 +45,7 @@ export class SharedNetwork {
     this.#runDir = options.runDir;
     this.#lent = options.lent;
     this.#upstreams = options.upstreams;
+    this.#onRestart = options.onRestart;
     this.#onError = options.onError;
   }
 
@@ -117,7 +121,9 @@ export class SharedNetwork {
         this.#turn.run(async () => {
           if (this.#gate !== gate) return;
           this.#gate = null;
-          if (this.#attached.size > 0) await this.#apply();
+          if (this.#attached.size === 0) return;
+          await this.#apply();
+          this.#onRestart();
         }),
       )
       .catch(this.#onError);

@@ -1,5 +1,6 @@
 import { Failure } from '../host/failure.ts';
 import { routedNetworks } from '../net/routes.ts';
+import { formatPolicy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { bringUpSteps } from './bring-up.ts';
@@ -41,6 +42,7 @@ export async function startVm(
       ...bringUpSteps(context, vm, images),
     ];
     await runSteps('start', steps, progress.step);
+    context.events.add('started', vm, formatPolicy(vm.policy));
     return vm;
   });
 }

@@ -3,7 +3,7 @@ import { Failure, messageOf } from '../host/failure.ts';
 import type { VmRecord } from '../store/store.ts';
 import type { Context, LiveVm } from './context.ts';
 import { findVm } from './find.ts';
-import { haltSteps } from './life.ts';
+import { endAtOnce, haltSteps } from './life.ts';
 import { runTeardown } from './steps.ts';
 
 /** What a guest may take, beyond its grace, to write its disk and to power off. */
@@ -24,7 +24,7 @@ export async function stopVm(
   const graceMs = checkGrace(asked);
   const { id } = findVm(context.store, reference);
   // Before its turn comes: a stop with more patience may be under way.
-  if (graceMs === 0) await context.live.get(id)?.machine.kill();
+  if (graceMs === 0) await endAtOnce(context, id);
   return context.turns.run(id, async () => {
     const vm = findVm(context.store, id);
     if (vm.state === 'stopped') return vm;
@@ -33,7 +33,7 @@ export async function stopVm(
     }
     await runTeardown('stop', vm.name, [
       { name: 'ask the guest to shut down', do: () => askToShutDown(context, vm, graceMs) },
-      ...haltSteps(context, vm),
+      ...haltSteps(context, vm, 'asked for'),
     ]);
     return findVm(context.store, id);
   });

@@ -22,6 +22,7 @@ const shared = new SharedNetwork({
   runDir: '/run',
   lent: { list: () => lent, add: (one) => lent.push(one), clear: () => lent.splice(0) },
   upstreams: () => upstreamsOf([]),
+  onRestart: () => {},
   onError: (error) => console.error(error),
 });
 const guests = new Map<number, { network: VmNetwork; guest: WiredGuest }>();

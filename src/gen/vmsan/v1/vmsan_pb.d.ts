@@ -686,6 +686,233 @@ export declare type RemoveVmResponseJson = {
 export declare const RemoveVmResponseSchema: GenMessage<RemoveVmResponse, {jsonType: RemoveVmResponseJson}>;
 
 /**
+ * @generated from message vmsan.v1.WaitVmRequest
+ */
+export declare type WaitVmRequest = Message<"vmsan.v1.WaitVmRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * At most 60 000.
+   *
+   * @generated from field: uint32 patience_ms = 2;
+   */
+  patienceMs: number;
+};
+
+/**
+ * @generated from message vmsan.v1.WaitVmRequest
+ */
+export declare type WaitVmRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * At most 60 000.
+   *
+   * @generated from field: uint32 patience_ms = 2;
+   */
+  patienceMs?: number;
+};
+
+/**
+ * Describes the message vmsan.v1.WaitVmRequest.
+ * Use `create(WaitVmRequestSchema)` to create a new message.
+ */
+export declare const WaitVmRequestSchema: GenMessage<WaitVmRequest, {jsonType: WaitVmRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.WaitVmResponse
+ */
+export declare type WaitVmResponse = Message<"vmsan.v1.WaitVmResponse"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: vmsan.v1.WaitVmResponse.End end = 3;
+   */
+  end: WaitVmResponse_End;
+};
+
+/**
+ * @generated from message vmsan.v1.WaitVmResponse
+ */
+export declare type WaitVmResponseJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: vmsan.v1.WaitVmResponse.End end = 3;
+   */
+  end?: WaitVmResponse_EndJson;
+};
+
+/**
+ * Describes the message vmsan.v1.WaitVmResponse.
+ * Use `create(WaitVmResponseSchema)` to create a new message.
+ */
+export declare const WaitVmResponseSchema: GenMessage<WaitVmResponse, {jsonType: WaitVmResponseJson}>;
+
+/**
+ * @generated from enum vmsan.v1.WaitVmResponse.End
+ */
+export enum WaitVmResponse_End {
+  /**
+   * @generated from enum value: END_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is neither stopped nor removed yet.
+   *
+   * @generated from enum value: END_NOT_YET = 1;
+   */
+  NOT_YET = 1,
+
+  /**
+   * @generated from enum value: END_STOPPED = 2;
+   */
+  STOPPED = 2,
+
+  /**
+   * @generated from enum value: END_REMOVED = 3;
+   */
+  REMOVED = 3,
+}
+
+/**
+ * @generated from enum vmsan.v1.WaitVmResponse.End
+ */
+export declare type WaitVmResponse_EndJson = "END_UNSPECIFIED" | "END_NOT_YET" | "END_STOPPED" | "END_REMOVED";
+
+/**
+ * Describes the enum vmsan.v1.WaitVmResponse.End.
+ */
+export declare const WaitVmResponse_EndSchema: GenEnum<WaitVmResponse_End, WaitVmResponse_EndJson>;
+
+/**
+ * @generated from message vmsan.v1.WatchEventsRequest
+ */
+export declare type WatchEventsRequest = Message<"vmsan.v1.WatchEventsRequest"> & {
+  /**
+   * @generated from field: bool follow = 1;
+   */
+  follow: boolean;
+};
+
+/**
+ * @generated from message vmsan.v1.WatchEventsRequest
+ */
+export declare type WatchEventsRequestJson = {
+  /**
+   * @generated from field: bool follow = 1;
+   */
+  follow?: boolean;
+};
+
+/**
+ * Describes the message vmsan.v1.WatchEventsRequest.
+ * Use `create(WatchEventsRequestSchema)` to create a new message.
+ */
+export declare const WatchEventsRequestSchema: GenMessage<WatchEventsRequest, {jsonType: WatchEventsRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.WatchEventsResponse
+ */
+export declare type WatchEventsResponse = Message<"vmsan.v1.WatchEventsResponse"> & {
+  /**
+   * @generated from field: int64 at_ms = 1;
+   */
+  atMs: bigint;
+
+  /**
+   * "created", "started", "adopted", "stopped", "removed", "network", "gate".
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * Of the VM; empty when it is about none.
+   *
+   * @generated from field: string id = 3;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 4;
+   */
+  name: string;
+
+  /**
+   * In words: why it stopped, the new policy.
+   *
+   * @generated from field: string detail = 5;
+   */
+  detail: string;
+};
+
+/**
+ * @generated from message vmsan.v1.WatchEventsResponse
+ */
+export declare type WatchEventsResponseJson = {
+  /**
+   * @generated from field: int64 at_ms = 1;
+   */
+  atMs?: string;
+
+  /**
+   * "created", "started", "adopted", "stopped", "removed", "network", "gate".
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind?: string;
+
+  /**
+   * Of the VM; empty when it is about none.
+   *
+   * @generated from field: string id = 3;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: string name = 4;
+   */
+  name?: string;
+
+  /**
+   * In words: why it stopped, the new policy.
+   *
+   * @generated from field: string detail = 5;
+   */
+  detail?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.WatchEventsResponse.
+ * Use `create(WatchEventsResponseSchema)` to create a new message.
+ */
+export declare const WatchEventsResponseSchema: GenMessage<WatchEventsResponse, {jsonType: WatchEventsResponseJson}>;
+
+/**
  * @generated from message vmsan.v1.SetNetworkRequest
  */
 export declare type SetNetworkRequest = Message<"vmsan.v1.SetNetworkRequest"> & {
@@ -1252,6 +1479,28 @@ export declare const VmsanService: GenService<{
     methodKind: "unary";
     input: typeof RemoveVmRequestSchema;
     output: typeof RemoveVmResponseSchema;
+  },
+  /**
+   * WaitVm answers when the VM is stopped or removed, or when `patience_ms`
+   * have passed: ask again then.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.WaitVm
+   */
+  waitVm: {
+    methodKind: "unary";
+    input: typeof WaitVmRequestSchema;
+    output: typeof WaitVmResponseSchema;
+  },
+  /**
+   * WatchEvents answers the newest events, at most 1000 and none from before
+   * the daemon's start, oldest first; with `follow` it goes on as they come.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.WatchEvents
+   */
+  watchEvents: {
+    methodKind: "server_streaming";
+    input: typeof WatchEventsRequestSchema;
+    output: typeof WatchEventsResponseSchema;
   },
   /**
    * SetNetwork replaces a VM's policy as a unit, on the running VM.

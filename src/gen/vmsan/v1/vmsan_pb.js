@@ -13,7 +13,7 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/
  * Describes the file vmsan/v1/vmsan.proto.
  */
 export const file_vmsan_v1_vmsan = /*@__PURE__*/
-  fileDesc("ChR2bXNhbi92MS92bXNhbi5wcm90bxIIdm1zYW4udjEilwIKAlZtEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES52bXNhbi52MS5WbVN0YXRlEgwKBHNsb3QYBCABKA0SEAoIZ3Vlc3RfaXAYBSABKAkSEgoKZ2F0ZXdheV9pcBgGIAEoCRIiCgduZXR3b3JrGAcgASgLMhEudm1zYW4udjEuTmV0d29yaxINCgV2Y3B1cxgIIAEoDRISCgptZW1vcnlfbWliGAkgASgNEhIKCmRpc2tfYnl0ZXMYCiABKAQSFQoNY3JlYXRlZF9hdF9tcxgLIAEoAxITCgthY2NlbGVyYXRvchgMIAEoCRINCgVuZXRucxgNIAEoCRILCgNwaWQYDiABKA0iLQoHTmV0d29yaxIOCgZwb2xpY3kYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDSJmCg9DcmVhdGVWbVJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgV2Y3B1cxgCIAEoDRISCgptZW1vcnlfbWliGAMgASgNEhIKCmRpc2tfYnl0ZXMYBCABKAQSDgoGcG9saWN5GAUgASgJIlkKEENyZWF0ZVZtUmVzcG9uc2USDgoEc3RlcBgBIAEoCUgAEhAKBm5vdGljZRgCIAEoCUgAEhoKAnZtGAMgASgLMgwudm1zYW4udjEuVm1IAEIHCgVldmVudCIQCg5MaXN0Vm1zUmVxdWVzdCIsCg9MaXN0Vm1zUmVzcG9uc2USGQoDdm1zGAEgAygLMgwudm1zYW4udjEuVm0iGgoMR2V0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJIikKDUdldFZtUmVzcG9uc2USGAoCdm0YASABKAsyDC52bXNhbi52MS5WbSIcCg5TdGFydFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSJYCg9TdGFydFZtUmVzcG9uc2USDgoEc3RlcBgBIAEoCUgAEhAKBm5vdGljZRgCIAEoCUgAEhoKAnZtGAMgASgLMgwudm1zYW4udjEuVm1IAEIHCgVldmVudCItCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhAKCGdyYWNlX21zGAIgASgNIioKDlN0b3BWbVJlc3BvbnNlEhgKAnZtGAEgASgLMgwudm1zYW4udjEuVm0iLAoPUmVtb3ZlVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg0KBWZvcmNlGAIgASgIIiwKEFJlbW92ZVZtUmVzcG9uc2USCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSIvChFTZXROZXR3b3JrUmVxdWVzdBIKCgJ2bRgBIAEoCRIOCgZwb2xpY3kYAiABKAkiiQEKElNldE5ldHdvcmtSZXNwb25zZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiEKBmJlZm9yZRgDIAEoCzIRLnZtc2FuLnYxLk5ldHdvcmsSIAoFYWZ0ZXIYBCABKAsyES52bXNhbi52MS5OZXR3b3JrEhQKDGVmZmVjdGl2ZV9tcxgFIAEoASIPCg1Eb2N0b3JSZXF1ZXN0IjEKDkRvY3RvclJlc3BvbnNlEh8KBmNoZWNrcxgBIAMoCzIPLnZtc2FuLnYxLkNoZWNrIrABCgVDaGVjaxIMCgRuYW1lGAEgASgJEiYKBnN0YXR1cxgCIAEoDjIWLnZtc2FuLnYxLkNoZWNrLlN0YXR1cxIOCgZkZXRhaWwYAyABKAkSDAoEaGludBgEIAEoCSJTCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASDQoJU1RBVFVTX09LEAESDwoLU1RBVFVTX05PVEUQAhIRCg1TVEFUVVNfRkFJTEVEEAMiEgoQR2V0RGFlbW9uUmVxdWVzdCKRAQoRR2V0RGFlbW9uUmVzcG9uc2USCwoDcGlkGAEgASgNEg0KBWJ1aWxkGAIgASgJEhEKCXN0YXRlX2RpchgDIAEoCRIPCgdydW5fZGlyGAQgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYBSABKAMSEwoLcnVubmluZ192bXMYBiABKA0SEAoIZ2F0ZV9waWQYByABKA0iIgoRU3RvcERhZW1vblJlcXVlc3QSDQoFcHVyZ2UYASABKAgiKQoSU3RvcERhZW1vblJlc3BvbnNlEhMKC3JlbW92ZWRfdm1zGAEgASgNIicKCUVycm9ySW5mbxIMCgRjb2RlGAEgASgJEgwKBGhpbnQYAiABKAkqqwEKB1ZtU3RhdGUSGAoUVk1fU1RBVEVfVU5TUEVDSUZJRUQQABIVChFWTV9TVEFURV9DUkVBVElORxABEhQKEFZNX1NUQVRFX1JVTk5JTkcQAhIUChBWTV9TVEFURV9TVE9QUEVEEAMSFQoRVk1fU1RBVEVfUkVNT1ZJTkcQBBIVChFWTV9TVEFURV9TVEFSVElORxAFEhUKEVZNX1NUQVRFX1NUT1BQSU5HEAYypAUKDFZtc2FuU2VydmljZRJDCghDcmVhdGVWbRIZLnZtc2FuLnYxLkNyZWF0ZVZtUmVxdWVzdBoaLnZtc2FuLnYxLkNyZWF0ZVZtUmVzcG9uc2UwARI+CgdMaXN0Vm1zEhgudm1zYW4udjEuTGlzdFZtc1JlcXVlc3QaGS52bXNhbi52MS5MaXN0Vm1zUmVzcG9uc2USOAoFR2V0Vm0SFi52bXNhbi52MS5HZXRWbVJlcXVlc3QaFy52bXNhbi52MS5HZXRWbVJlc3BvbnNlEkAKB1N0YXJ0Vm0SGC52bXNhbi52MS5TdGFydFZtUmVxdWVzdBoZLnZtc2FuLnYxLlN0YXJ0Vm1SZXNwb25zZTABEjsKBlN0b3BWbRIXLnZtc2FuLnYxLlN0b3BWbVJlcXVlc3QaGC52bXNhbi52MS5TdG9wVm1SZXNwb25zZRJBCghSZW1vdmVWbRIZLnZtc2FuLnYxLlJlbW92ZVZtUmVxdWVzdBoaLnZtc2FuLnYxLlJlbW92ZVZtUmVzcG9uc2USRwoKU2V0TmV0d29yaxIbLnZtc2FuLnYxLlNldE5ldHdvcmtSZXF1ZXN0Ghwudm1zYW4udjEuU2V0TmV0d29ya1Jlc3BvbnNlEjsKBkRvY3RvchIXLnZtc2FuLnYxLkRvY3RvclJlcXVlc3QaGC52bXNhbi52MS5Eb2N0b3JSZXNwb25zZRJECglHZXREYWVtb24SGi52bXNhbi52MS5HZXREYWVtb25SZXF1ZXN0Ghsudm1zYW4udjEuR2V0RGFlbW9uUmVzcG9uc2USRwoKU3RvcERhZW1vbhIbLnZtc2FuLnYxLlN0b3BEYWVtb25SZXF1ZXN0Ghwudm1zYW4udjEuU3RvcERhZW1vblJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChR2bXNhbi92MS92bXNhbi5wcm90bxIIdm1zYW4udjEilwIKAlZtEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES52bXNhbi52MS5WbVN0YXRlEgwKBHNsb3QYBCABKA0SEAoIZ3Vlc3RfaXAYBSABKAkSEgoKZ2F0ZXdheV9pcBgGIAEoCRIiCgduZXR3b3JrGAcgASgLMhEudm1zYW4udjEuTmV0d29yaxINCgV2Y3B1cxgIIAEoDRISCgptZW1vcnlfbWliGAkgASgNEhIKCmRpc2tfYnl0ZXMYCiABKAQSFQoNY3JlYXRlZF9hdF9tcxgLIAEoAxITCgthY2NlbGVyYXRvchgMIAEoCRINCgVuZXRucxgNIAEoCRILCgNwaWQYDiABKA0iLQoHTmV0d29yaxIOCgZwb2xpY3kYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDSJmCg9DcmVhdGVWbVJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgV2Y3B1cxgCIAEoDRISCgptZW1vcnlfbWliGAMgASgNEhIKCmRpc2tfYnl0ZXMYBCABKAQSDgoGcG9saWN5GAUgASgJIlkKEENyZWF0ZVZtUmVzcG9uc2USDgoEc3RlcBgBIAEoCUgAEhAKBm5vdGljZRgCIAEoCUgAEhoKAnZtGAMgASgLMgwudm1zYW4udjEuVm1IAEIHCgVldmVudCIQCg5MaXN0Vm1zUmVxdWVzdCIsCg9MaXN0Vm1zUmVzcG9uc2USGQoDdm1zGAEgAygLMgwudm1zYW4udjEuVm0iGgoMR2V0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJIikKDUdldFZtUmVzcG9uc2USGAoCdm0YASABKAsyDC52bXNhbi52MS5WbSIcCg5TdGFydFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSJYCg9TdGFydFZtUmVzcG9uc2USDgoEc3RlcBgBIAEoCUgAEhAKBm5vdGljZRgCIAEoCUgAEhoKAnZtGAMgASgLMgwudm1zYW4udjEuVm1IAEIHCgVldmVudCItCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhAKCGdyYWNlX21zGAIgASgNIioKDlN0b3BWbVJlc3BvbnNlEhgKAnZtGAEgASgLMgwudm1zYW4udjEuVm0iLAoPUmVtb3ZlVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg0KBWZvcmNlGAIgASgIIiwKEFJlbW92ZVZtUmVzcG9uc2USCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSIwCg1XYWl0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJEhMKC3BhdGllbmNlX21zGAIgASgNIqQBCg5XYWl0Vm1SZXNwb25zZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEikKA2VuZBgDIAEoDjIcLnZtc2FuLnYxLldhaXRWbVJlc3BvbnNlLkVuZCJNCgNFbmQSEwoPRU5EX1VOU1BFQ0lGSUVEEAASDwoLRU5EX05PVF9ZRVQQARIPCgtFTkRfU1RPUFBFRBACEg8KC0VORF9SRU1PVkVEEAMiJAoSV2F0Y2hFdmVudHNSZXF1ZXN0Eg4KBmZvbGxvdxgBIAEoCCJcChNXYXRjaEV2ZW50c1Jlc3BvbnNlEg0KBWF0X21zGAEgASgDEgwKBGtpbmQYAiABKAkSCgoCaWQYAyABKAkSDAoEbmFtZRgEIAEoCRIOCgZkZXRhaWwYBSABKAkiLwoRU2V0TmV0d29ya1JlcXVlc3QSCgoCdm0YASABKAkSDgoGcG9saWN5GAIgASgJIokBChJTZXROZXR3b3JrUmVzcG9uc2USCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIhCgZiZWZvcmUYAyABKAsyES52bXNhbi52MS5OZXR3b3JrEiAKBWFmdGVyGAQgASgLMhEudm1zYW4udjEuTmV0d29yaxIUCgxlZmZlY3RpdmVfbXMYBSABKAEiDwoNRG9jdG9yUmVxdWVzdCIxCg5Eb2N0b3JSZXNwb25zZRIfCgZjaGVja3MYASADKAsyDy52bXNhbi52MS5DaGVjayKwAQoFQ2hlY2sSDAoEbmFtZRgBIAEoCRImCgZzdGF0dXMYAiABKA4yFi52bXNhbi52MS5DaGVjay5TdGF0dXMSDgoGZGV0YWlsGAMgASgJEgwKBGhpbnQYBCABKAkiUwoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEg0KCVNUQVRVU19PSxABEg8KC1NUQVRVU19OT1RFEAISEQoNU1RBVFVTX0ZBSUxFRBADIhIKEEdldERhZW1vblJlcXVlc3QikQEKEUdldERhZW1vblJlc3BvbnNlEgsKA3BpZBgBIAEoDRINCgVidWlsZBgCIAEoCRIRCglzdGF0ZV9kaXIYAyABKAkSDwoHcnVuX2RpchgEIAEoCRIVCg1zdGFydGVkX2F0X21zGAUgASgDEhMKC3J1bm5pbmdfdm1zGAYgASgNEhAKCGdhdGVfcGlkGAcgASgNIiIKEVN0b3BEYWVtb25SZXF1ZXN0Eg0KBXB1cmdlGAEgASgIIikKElN0b3BEYWVtb25SZXNwb25zZRITCgtyZW1vdmVkX3ZtcxgBIAEoDSInCglFcnJvckluZm8SDAoEY29kZRgBIAEoCRIMCgRoaW50GAIgASgJKqsBCgdWbVN0YXRlEhgKFFZNX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRVk1fU1RBVEVfQ1JFQVRJTkcQARIUChBWTV9TVEFURV9SVU5OSU5HEAISFAoQVk1fU1RBVEVfU1RPUFBFRBADEhUKEVZNX1NUQVRFX1JFTU9WSU5HEAQSFQoRVk1fU1RBVEVfU1RBUlRJTkcQBRIVChFWTV9TVEFURV9TVE9QUElORxAGMq8GCgxWbXNhblNlcnZpY2USQwoIQ3JlYXRlVm0SGS52bXNhbi52MS5DcmVhdGVWbVJlcXVlc3QaGi52bXNhbi52MS5DcmVhdGVWbVJlc3BvbnNlMAESPgoHTGlzdFZtcxIYLnZtc2FuLnYxLkxpc3RWbXNSZXF1ZXN0Ghkudm1zYW4udjEuTGlzdFZtc1Jlc3BvbnNlEjgKBUdldFZtEhYudm1zYW4udjEuR2V0Vm1SZXF1ZXN0Ghcudm1zYW4udjEuR2V0Vm1SZXNwb25zZRJACgdTdGFydFZtEhgudm1zYW4udjEuU3RhcnRWbVJlcXVlc3QaGS52bXNhbi52MS5TdGFydFZtUmVzcG9uc2UwARI7CgZTdG9wVm0SFy52bXNhbi52MS5TdG9wVm1SZXF1ZXN0Ghgudm1zYW4udjEuU3RvcFZtUmVzcG9uc2USQQoIUmVtb3ZlVm0SGS52bXNhbi52MS5SZW1vdmVWbVJlcXVlc3QaGi52bXNhbi52MS5SZW1vdmVWbVJlc3BvbnNlEjsKBldhaXRWbRIXLnZtc2FuLnYxLldhaXRWbVJlcXVlc3QaGC52bXNhbi52MS5XYWl0Vm1SZXNwb25zZRJMCgtXYXRjaEV2ZW50cxIcLnZtc2FuLnYxLldhdGNoRXZlbnRzUmVxdWVzdBodLnZtc2FuLnYxLldhdGNoRXZlbnRzUmVzcG9uc2UwARJHCgpTZXROZXR3b3JrEhsudm1zYW4udjEuU2V0TmV0d29ya1JlcXVlc3QaHC52bXNhbi52MS5TZXROZXR3b3JrUmVzcG9uc2USOwoGRG9jdG9yEhcudm1zYW4udjEuRG9jdG9yUmVxdWVzdBoYLnZtc2FuLnYxLkRvY3RvclJlc3BvbnNlEkQKCUdldERhZW1vbhIaLnZtc2FuLnYxLkdldERhZW1vblJlcXVlc3QaGy52bXNhbi52MS5HZXREYWVtb25SZXNwb25zZRJHCgpTdG9wRGFlbW9uEhsudm1zYW4udjEuU3RvcERhZW1vblJlcXVlc3QaHC52bXNhbi52MS5TdG9wRGFlbW9uUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Describes the message vmsan.v1.Vm.
@@ -114,45 +114,85 @@ export const RemoveVmResponseSchema = /*@__PURE__*/
   messageDesc(file_vmsan_v1_vmsan, 13);
 
 /**
+ * Describes the message vmsan.v1.WaitVmRequest.
+ * Use `create(WaitVmRequestSchema)` to create a new message.
+ */
+export const WaitVmRequestSchema = /*@__PURE__*/
+  messageDesc(file_vmsan_v1_vmsan, 14);
+
+/**
+ * Describes the message vmsan.v1.WaitVmResponse.
+ * Use `create(WaitVmResponseSchema)` to create a new message.
+ */
+export const WaitVmResponseSchema = /*@__PURE__*/
+  messageDesc(file_vmsan_v1_vmsan, 15);
+
+/**
+ * Describes the enum vmsan.v1.WaitVmResponse.End.
+ */
+export const WaitVmResponse_EndSchema = /*@__PURE__*/
+  enumDesc(file_vmsan_v1_vmsan, 15, 0);
+
+/**
+ * @generated from enum vmsan.v1.WaitVmResponse.End
+ */
+export const WaitVmResponse_End = /*@__PURE__*/
+  tsEnum(WaitVmResponse_EndSchema);
+
+/**
+ * Describes the message vmsan.v1.WatchEventsRequest.
+ * Use `create(WatchEventsRequestSchema)` to create a new message.
+ */
+export const WatchEventsRequestSchema = /*@__PURE__*/
+  messageDesc(file_vmsan_v1_vmsan, 16);
+
+/**
+ * Describes the message vmsan.v1.WatchEventsResponse.
+ * Use `create(WatchEventsResponseSchema)` to create a new message.
+ */
+export const WatchEventsResponseSchema = /*@__PURE__*/
+  messageDesc(file_vmsan_v1_vmsan, 17);
+
+/**
  * Describes the message vmsan.v1.SetNetworkRequest.
  * Use `create(SetNetworkRequestSchema)` to create a new message.
  */
 export const SetNetworkRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 14);
+  messageDesc(file_vmsan_v1_vmsan, 18);
 
 /**
  * Describes the message vmsan.v1.SetNetworkResponse.
  * Use `create(SetNetworkResponseSchema)` to create a new message.
  */
 export const SetNetworkResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 15);
+  messageDesc(file_vmsan_v1_vmsan, 19);
 
 /**
  * Describes the message vmsan.v1.DoctorRequest.
  * Use `create(DoctorRequestSchema)` to create a new message.
  */
 export const DoctorRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 16);
+  messageDesc(file_vmsan_v1_vmsan, 20);
 
 /**
  * Describes the message vmsan.v1.DoctorResponse.
  * Use `create(DoctorResponseSchema)` to create a new message.
  */
 export const DoctorResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 17);
+  messageDesc(file_vmsan_v1_vmsan, 21);
 
 /**
  * Describes the message vmsan.v1.Check.
  * Use `create(CheckSchema)` to create a new message.
  */
 export const CheckSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 18);
+  messageDesc(file_vmsan_v1_vmsan, 22);
 
 /**
  * Describes the enum vmsan.v1.Check.Status.
  */
 export const Check_StatusSchema = /*@__PURE__*/
-  enumDesc(file_vmsan_v1_vmsan, 18, 0);
+  enumDesc(file_vmsan_v1_vmsan, 22, 0);
 
 /**
  * @generated from enum vmsan.v1.Check.Status
@@ -165,35 +205,35 @@ export const Check_Status = /*@__PURE__*/
  * Use `create(GetDaemonRequestSchema)` to create a new message.
  */
 export const GetDaemonRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 19);
+  messageDesc(file_vmsan_v1_vmsan, 23);
 
 /**
  * Describes the message vmsan.v1.GetDaemonResponse.
  * Use `create(GetDaemonResponseSchema)` to create a new message.
  */
 export const GetDaemonResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 20);
+  messageDesc(file_vmsan_v1_vmsan, 24);
 
 /**
  * Describes the message vmsan.v1.StopDaemonRequest.
  * Use `create(StopDaemonRequestSchema)` to create a new message.
  */
 export const StopDaemonRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 21);
+  messageDesc(file_vmsan_v1_vmsan, 25);
 
 /**
  * Describes the message vmsan.v1.StopDaemonResponse.
  * Use `create(StopDaemonResponseSchema)` to create a new message.
  */
 export const StopDaemonResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 22);
+  messageDesc(file_vmsan_v1_vmsan, 26);
 
 /**
  * Describes the message vmsan.v1.ErrorInfo.
  * Use `create(ErrorInfoSchema)` to create a new message.
  */
 export const ErrorInfoSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 23);
+  messageDesc(file_vmsan_v1_vmsan, 27);
 
 /**
  * Describes the enum vmsan.v1.VmState.

@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import { withDaemon } from '../../api/client.ts';
+import { loadSettings } from '../../api/settings.ts';
+import { jsonFlag } from '../args/flags.ts';
+import { printable, say } from '../print/text.ts';
+
+interface Options {
+  follow?: true;
+  json?: true;
+}
+
+export function define(command: Command): Command {
+  return command
+    .option('-f, --follow', 'go on as they come')
+    .addOption(jsonFlag('{"at", "kind", "id", "name", "detail"} a line, each'))
+    .addHelpText(
+      'after',
+      `
+The daemon keeps the last 1000 since its start. Kinds: created, started, adopted (by a new daemon),
+stopped, removed, network, gate.`,
+    )
+    .action(events);
+}
+
+async function events(options: Options): Promise<void> {
+  await withDaemon(loadSettings(), async (daemon) => {
+    for await (const event of daemon.stream('watchEvents', { follow: options.follow ?? false })) {
+      const { kind = '', id = '', name = id, detail = '' } = event;
+      const at = new Date(Number(event.atMs ?? 0)).toISOString();
+      if (options.json) {
+        say(JSON.stringify({ at, kind, id: id || null, name: name || null, detail }));
+        continue;
+      }
+      const vm = name === id ? id : `${name} (${id})`;
+      say(printable([at, kind, vm, detail].filter((word) => word !== '').join(' ')));
+    }
+  });
+}
