@@ -52,6 +52,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/wait.ts'),
   },
   {
+    name: 'logs',
+    summary: 'show the console of a microVM',
+    load: () => import('./commands/logs.ts'),
+  },
+  {
     name: 'events',
     summary: 'show what became of microVMs',
     load: () => import('./commands/events.ts'),

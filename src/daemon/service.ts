@@ -14,6 +14,7 @@ import { networkOf, type Context } from './context.ts';
 import { createVm, type BootProgress } from './create.ts';
 import { examine } from './doctor.ts';
 import { findVm } from './find.ts';
+import { consoleOf } from './logs.ts';
 import { setNetwork } from './network.ts';
 import { Queue } from './queue.ts';
 import { removeVm } from './remove.ts';
@@ -55,6 +56,10 @@ export function vmsanService(
       for await (const { atMs, kind, vm, detail } of events) {
         yield { atMs: BigInt(atMs), kind, id: vm?.id ?? '', name: vm?.name ?? '', detail };
       }
+    },
+
+    async *getLogs({ vm, follow }, { signal }) {
+      for await (const text of consoleOf(context, vm, follow, signal)) yield { text };
     },
 
     listVms() {

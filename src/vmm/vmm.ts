@@ -35,8 +35,13 @@ export interface Machine {
   readonly agentSocket: string;
   /** Resolves when the monitor has ended, however that came. */
   readonly ended: Promise<void>;
-  /** The end of what the guest wrote to its console, at most 64 KiB. */
+  /**
+   * The end of what the guest wrote to its console, at most 64 KiB of it, as
+   * far as this process or nobody has read it.
+   */
   consoleTail(): Promise<string>;
+  /** How many characters of the console this process has read so far. */
+  readonly consoleRead: number;
   /** Ends the monitor at once and waits until it is gone. */
   kill(): Promise<void>;
 }

@@ -59,6 +59,31 @@ describe('waiting for VMs, and watching what becomes of them', () => {
     assert.deepEqual(kinds, ['created', 'network', 'gate', 'stopped', 'started']);
   });
 
+  test('logs: the console, whole each time, and what comes', async () => {
+    const write = (words: string) =>
+      lab.vmsan(['exec', 'web', 'sh', '-c', `printf '${words}\\n' >/dev/console`], { check: true });
+    await write('first words');
+    const look = async () => (await lab.vmsan(['logs', 'web'], { check: true })).stdout;
+    await until('the first words are shown', async () => (await look()).includes('first words'));
+    assert.match(await look(), /first words/, 'and again');
+    const following = vmsan('logs', '--follow', 'web');
+    const ended = closed(following);
+    let out = '';
+    following.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    await until('what there is is shown', () => out.includes('first words'));
+    await write('from \\033[31m inside');
+    await until('what it writes is shown', () => out.includes('from \x1b[31m inside'));
+    // On a terminal nothing of the guest's is obeyed.
+    const shown = await lab.exec(['script', '-qec', `${TREE}/bin/vmsan logs web`, '/dev/null']);
+    assert.match(shown.stdout, /from \\x1b\[31m inside/);
+    await lab.vmsan(['stop', '-t', '0', 'web'], { check: true });
+    assert.equal(await ended, 0);
+    const gone = await lab.vmsan(['logs', 'web']);
+    assert.equal(gone.exitCode, 1);
+    assert.match(gone.stderr, /web is stopped, and its console went with its machine/);
+    await lab.vmsan(['start', 'web'], { check: true });
+  });
+
   test('wait returns when a guest ends by itself, though the daemon dies meanwhile', async () => {
     const waiting = vmsan('wait', 'web');
     const out = text(waiting.stdout!);

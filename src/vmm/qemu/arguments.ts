@@ -5,7 +5,7 @@ import type { MachineSpec } from '../vmm.ts';
 export const FDS = { qmp: 3, agent: 4, base: 5, disk: 6, tap: 7 } as const;
 
 /** What the guest's console may leave behind: the end of it, in QEMU's memory. */
-const CONSOLE_BYTES = 65_536;
+export const CONSOLE_BYTES = 65_536;
 
 /** QEMU by the name Debian gives it on this architecture. */
 export const QEMU_PROGRAM = `qemu-system-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}`;

@@ -6,7 +6,7 @@ import { spawnDetached } from '../../host/detached.ts';
 import { Failure } from '../../host/failure.ts';
 import { identify, isAlive, killProcess, type ProcessIdentity } from '../../host/process.ts';
 import type { Machine, MachineSpec, Vmm } from '../vmm.ts';
-import { FDS, qemuArgv } from './arguments.ts';
+import { CONSOLE_BYTES, FDS, qemuArgv } from './arguments.ts';
 import { Qmp } from './qmp.ts';
 
 const CONNECT_DEADLINE_MS = 10_000;
@@ -54,6 +54,8 @@ class QemuMachine implements Machine {
   readonly agentSocket: string;
   readonly ended: Promise<void>;
   readonly #qmp: Qmp;
+  #console = '';
+  #consoleRead = 0;
 
   constructor(process: ProcessIdentity, runDir: string, qmp: Qmp) {
     this.process = process;
@@ -62,9 +64,17 @@ class QemuMachine implements Machine {
     this.#qmp = qmp;
   }
 
+  get consoleRead(): number {
+    return this.#consoleRead;
+  }
+
   async consoleTail(): Promise<string> {
-    const text = await this.#qmp.execute('ringbuf-read', { device: 'console', size: 65_536 });
-    return String(text);
+    const read = { device: 'console', size: CONSOLE_BYTES };
+    const fresh = String(await this.#qmp.execute('ringbuf-read', read));
+    // QEMU forgets what was read.
+    this.#console = (this.#console + fresh).slice(-CONSOLE_BYTES);
+    this.#consoleRead += fresh.length;
+    return this.#console;
   }
 
   async kill(): Promise<void> {

@@ -809,6 +809,72 @@ export declare type WaitVmResponse_EndJson = "END_UNSPECIFIED" | "END_NOT_YET" |
 export declare const WaitVmResponse_EndSchema: GenEnum<WaitVmResponse_End, WaitVmResponse_EndJson>;
 
 /**
+ * @generated from message vmsan.v1.GetLogsRequest
+ */
+export declare type GetLogsRequest = Message<"vmsan.v1.GetLogsRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: bool follow = 2;
+   */
+  follow: boolean;
+};
+
+/**
+ * @generated from message vmsan.v1.GetLogsRequest
+ */
+export declare type GetLogsRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: bool follow = 2;
+   */
+  follow?: boolean;
+};
+
+/**
+ * Describes the message vmsan.v1.GetLogsRequest.
+ * Use `create(GetLogsRequestSchema)` to create a new message.
+ */
+export declare const GetLogsRequestSchema: GenMessage<GetLogsRequest, {jsonType: GetLogsRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.GetLogsResponse
+ */
+export declare type GetLogsResponse = Message<"vmsan.v1.GetLogsResponse"> & {
+  /**
+   * As the guest wrote it: not safe for a terminal.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * @generated from message vmsan.v1.GetLogsResponse
+ */
+export declare type GetLogsResponseJson = {
+  /**
+   * As the guest wrote it: not safe for a terminal.
+   *
+   * @generated from field: string text = 1;
+   */
+  text?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.GetLogsResponse.
+ * Use `create(GetLogsResponseSchema)` to create a new message.
+ */
+export declare const GetLogsResponseSchema: GenMessage<GetLogsResponse, {jsonType: GetLogsResponseJson}>;
+
+/**
  * @generated from message vmsan.v1.WatchEventsRequest
  */
 export declare type WatchEventsRequest = Message<"vmsan.v1.WatchEventsRequest"> & {
@@ -1490,6 +1556,17 @@ export declare const VmsanService: GenService<{
     methodKind: "unary";
     input: typeof WaitVmRequestSchema;
     output: typeof WaitVmResponseSchema;
+  },
+  /**
+   * GetLogs answers what the guest of a running VM wrote to its console, at
+   * most the last 64 KiB; with `follow` it goes on until the VM ends.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.GetLogs
+   */
+  getLogs: {
+    methodKind: "server_streaming";
+    input: typeof GetLogsRequestSchema;
+    output: typeof GetLogsResponseSchema;
   },
   /**
    * WatchEvents answers the newest events, at most 1000 and none from before
