@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure } from '../host/failure.ts';
-import { checkDisk, parseDisk, parseMemory, parseName, parseVcpus, policyOf } from './values.ts';
+import {
+  checkDisk,
+  parseBase,
+  parseDisk,
+  parseMemory,
+  parseName,
+  parseNetworks,
+  parseVcpus,
+  policyOf,
+} from './values.ts';
 
 const GIB = 1024n ** 3n;
 
@@ -56,6 +65,16 @@ test('a name is a DNS label that no id can be', () => {
 });
 
 test('a policy that is none is bad input with the valid ones as hint', () => {
-  assert.deepEqual(policyOf('deny-all'), { base: 'deny-all' });
-  refuses(policyOf, ['custom', 'open', '']);
+  assert.equal(policyOf({ base: 'deny-all' }).policy.base, 'deny-all');
+  refuses(parseBase, ['open', '', 'Custom']);
+  refuses((base) => policyOf({ base }), ['custom']);
+});
+
+test('networks of one flag are added to those of the one before', () => {
+  assert.deepEqual(parseNetworks('10.0.0.0/8,192.0.2.7', ['198.51.100.0/24']), [
+    '198.51.100.0/24',
+    '10.0.0.0/8',
+    '192.0.2.7/32',
+  ]);
+  refuses(parseNetworks, ['', '10.0.0.0/8,', '10.1.0.0/8', 'lan', '::/0', '10.0.0.0/33']);
 });

@@ -1,5 +1,14 @@
 import { Failure } from '../host/failure.ts';
-import { parsePolicy, PolicyError, type Policy } from '../policy/policy.ts';
+import { readCidrs } from '../policy/cidr.ts';
+import {
+  PolicyError,
+  readBase,
+  readPolicy,
+  type PolicyBase,
+  type PolicyWords,
+  type ReadPolicy,
+  type Surroundings,
+} from '../policy/policy.ts';
 
 /**
  * The values of a VM that a user may choose, read from text. The CLI reads its
@@ -101,13 +110,28 @@ export function checkGrace(graceMs: number): number {
   throw new Failure('bad_input', `a grace of ${graceMs} ms is longer than a day`);
 }
 
-/** A network policy, as `parsePolicy` reads it, with `bad_input` for its errors. */
-export function policyOf(text: string): Policy {
+/** A network policy from its parts, as `readPolicy` reads it, with `bad_input` for its errors. */
+export function policyOf(words: PolicyWords, world?: Surroundings): ReadPolicy {
+  return asBadInput(() => readPolicy(words, world));
+}
+
+/** The value of `--network-policy`. */
+export function parseBase(text: string): PolicyBase {
+  return asBadInput(() => readBase(text));
+}
+
+/** The value of a list of networks, after what the flag gave before. Entries stay as they were written. */
+export function parseNetworks(text: string, before: readonly string[] = []): string[] {
+  return asBadInput(() => [...before, ...readCidrs([text])]);
+}
+
+function asBadInput<T>(read: () => T): T {
   try {
-    return parsePolicy(text);
+    return read();
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
-    throw new Failure('bad_input', error.message, { hint: error.hint });
+    const { message, hint } = error;
+    throw new Failure('bad_input', message, hint === undefined ? {} : { hint });
   }
 }
 

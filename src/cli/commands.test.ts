@@ -19,7 +19,7 @@ const WEB: MessageInitShape<typeof VmSchema> = {
   slot: 3,
   guestIp: '172.16.3.2',
   gatewayIp: '172.16.3.1',
-  network: { policy: 'deny-all', generation: 2 },
+  network: { policy: 'deny-all', generation: 2, defaultVerdict: 'deny' },
   vcpus: 1,
   memoryMib: 512,
   diskBytes: 10n * 1024n ** 3n,
@@ -28,6 +28,14 @@ const WEB: MessageInitShape<typeof VmSchema> = {
   netns: 'vmsan-vm-00000001',
   pid: 4711,
 };
+const DENY_JSON = {
+  policy: 'deny-all',
+  generation: 2,
+  default: 'deny',
+  allowedCidrs: [],
+  deniedCidrs: [],
+  openedCidrs: [],
+};
 const WEB_JSON = {
   id: 'vm-00000001',
   name: 'web',
@@ -35,7 +43,7 @@ const WEB_JSON = {
   slot: 3,
   guestIp: '172.16.3.2',
   gatewayIp: '172.16.3.1',
-  network: { policy: 'deny-all', generation: 2 },
+  network: DENY_JSON,
   vcpus: 1,
   memoryMib: 512,
   diskBytes: 10_737_418_240,
@@ -81,8 +89,8 @@ test('every call says who calls', async () => {
 test('create: the id on stdout, notices on stderr, the flags in the request', async () => {
   const requests: unknown[] = [];
   await using daemon = await fakeDaemon({
-    async *createVm({ name, vcpus, memoryMib, diskBytes, policy }) {
-      requests.push({ name, vcpus, memoryMib, diskBytes, policy });
+    async *createVm({ name, vcpus, memoryMib, diskBytes, policy, allowedCidrs, deniedCidrs }) {
+      requests.push({ name, vcpus, memoryMib, diskBytes, policy, allowedCidrs, deniedCidrs });
       yield { event: { case: 'step', value: 'boot the guest' } };
       yield { event: { case: 'notice', value: 'the LAN is reachable' } };
       yield { event: { case: 'vm', value: WEB } };
@@ -93,13 +101,31 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
   assert.equal(plain.stderr, 'the LAN is reachable\n');
   assert.equal(plain.code, 0);
 
-  const flags = '--name web --vcpus 2 --memory 1g --disk 500m --network-policy deny-all --json';
+  const flags =
+    '--name web --vcpus 2 --memory 1g --disk 500m --network-policy custom ' +
+    '--allowed-cidr 10.0.0.0/8,192.0.2.7 --allowed-cidr 198.51.100.0/24 --denied-cidr private --json';
   const json = await vmsan.run(['create', ...flags.split(' ')], daemon);
   assert.deepEqual(JSON.parse(json.stdout), WEB_JSON);
   const diskBytes = 10n * 1024n ** 3n;
   assert.deepEqual(requests, [
-    { name: '', vcpus: 1, memoryMib: 512, diskBytes, policy: 'allow-all' },
-    { name: 'web', vcpus: 2, memoryMib: 1024, diskBytes: 500n * 1024n ** 2n, policy: 'deny-all' },
+    {
+      name: '',
+      vcpus: 1,
+      memoryMib: 512,
+      diskBytes,
+      policy: '',
+      allowedCidrs: [],
+      deniedCidrs: [],
+    },
+    {
+      name: 'web',
+      vcpus: 2,
+      memoryMib: 1024,
+      diskBytes: 500n * 1024n ** 2n,
+      policy: 'custom',
+      allowedCidrs: ['10.0.0.0/8', '192.0.2.7/32', '198.51.100.0/24'],
+      deniedCidrs: ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16'],
+    },
   ]);
 });
 
@@ -200,36 +226,66 @@ test('inspect: a view of each; always an array with --json', async () => {
 });
 
 test('network: shows, or replaces and prints the receipt', async () => {
+  const requests: unknown[] = [];
   await using daemon = await fakeDaemon({
     getVm: () => ({ vm: WEB }),
-    setNetwork: ({ policy }) => ({
-      id: 'vm-00000001',
-      name: 'web',
-      before: { policy: 'deny-all', generation: 2 },
-      after: { policy, generation: 3 },
-      effectiveMs: 1.25,
-    }),
+    setNetwork: ({ policy, allowedCidrs, deniedCidrs, dryRun }) => {
+      requests.push({ policy, allowedCidrs, deniedCidrs, dryRun });
+      return {
+        id: 'vm-00000001',
+        name: 'web',
+        before: { policy: 'allow-all', generation: 2, defaultVerdict: 'allow' },
+        after: { policy: 'custom', generation: 3, defaultVerdict: 'deny', allowedCidrs },
+        effectiveMs: dryRun ? 0 : 1.25,
+        flowsClosed: 2,
+        notices: ['only the list is reachable'],
+      };
+    },
   });
   const shown = await vmsan.run(['network', 'web', '--json'], daemon);
   assert.deepEqual(JSON.parse(shown.stdout), {
     id: 'vm-00000001',
     name: 'web',
-    network: { policy: 'deny-all', generation: 2 },
+    network: DENY_JSON,
   });
-  const change = ['network', 'web', '--network-policy', 'allow-all'];
+  const change = ['network', 'web', '--allowed-cidr', '10.0.0.0/8'];
   const receipt = await vmsan.run(change, daemon);
   assert.match(
     receipt.stdout,
-    /^web: deny-all -> allow-all \(generation 3, in force after 1\.\d ms\)\n$/,
+    /^web: allow-all -> custom \(default deny, allowed 10\.0\.0\.0\/8\) \(generation 3, in force after 1\.\d ms, 2 flows closed\)\n$/,
   );
+  assert.equal(receipt.stderr, 'only the list is reachable\n');
   const json = await vmsan.run([...change, '--json'], daemon);
+  const lists = { allowedCidrs: [], deniedCidrs: [], openedCidrs: [] };
+  const before = { policy: 'allow-all', generation: 2, default: 'allow', ...lists };
   assert.deepEqual(JSON.parse(json.stdout), {
     id: 'vm-00000001',
     name: 'web',
-    before: { policy: 'deny-all', generation: 2 },
-    after: { policy: 'allow-all', generation: 3 },
+    before,
+    after: {
+      ...before,
+      policy: 'custom',
+      generation: 3,
+      default: 'deny',
+      allowedCidrs: ['10.0.0.0/8'],
+    },
     effectiveMs: 1.25,
+    flowsClosed: 2,
   });
+  const dry = await vmsan.run([...change, '--dry-run'], daemon);
+  assert.deepEqual(dry.stdout.split('\n'), [
+    'web: nothing was changed; it would be, with 2 flows closed:',
+    '  policy: allow-all -> custom',
+    '  default: allow -> deny',
+    '+ allowed 10.0.0.0/8',
+    '',
+  ]);
+  const asked = { policy: '', allowedCidrs: ['10.0.0.0/8'], deniedCidrs: [] };
+  assert.deepEqual(requests, [
+    { ...asked, dryRun: false },
+    { ...asked, dryRun: false },
+    { ...asked, dryRun: true },
+  ]);
 });
 
 test('doctor: a list with hints; exit code 1 when a check failed', async () => {

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { checkDisk, checkMemory, checkVcpus, parseName, policyOf } from '../api/values.ts';
+import { checkDisk, checkMemory, checkVcpus, parseName } from '../api/values.ts';
 import type { CreateVmRequest } from '../gen/vmsan/v1/vmsan_pb.js';
 import { Failure } from '../host/failure.ts';
 import type { Images } from '../image/images.ts';
 import { vmUid } from '../net/plan.ts';
 import { routedNetworks } from '../net/routes.ts';
-import { formatPolicy } from '../policy/policy.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { bringUpSteps } from './bring-up.ts';
@@ -14,11 +14,12 @@ import { makeStateDirectory, removeStateDirectory } from './directories.ts';
 import { makeDisk } from './disk.ts';
 import { forgetVm } from './netns-directory.ts';
 import { sayOnce, type Notice } from './notices.ts';
+import { readRequest } from './policy.ts';
 import { freeSlot } from './slots.ts';
 import { runSteps, type Step } from './steps.ts';
 
 const LAN_NOTICE =
-  'allow-all lets a VM reach your own networks too (LAN, VPN); --network-policy deny-all shuts it off';
+  'allow-all lets a VM reach your own networks too (LAN, VPN); --denied-cidr private shuts it off';
 
 /** What an operation that boots a VM tells while it works. */
 export interface BootProgress {
@@ -37,16 +38,18 @@ export async function createVm(
   request: CreateVmRequest,
   progress: BootProgress,
 ): Promise<VmRecord> {
-  const vm = newRecord(request);
+  const { policy, notices } = readRequest(context.host, request);
+  const vm = newRecord(request, policy);
   refuseTakenName(context, vm.name);
   const images = await context.images();
   vm.accelerator = await chooseAccelerator(context, images, progress.notice);
   if (vm.policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
+  for (const text of notices) progress.notice(text);
   const routes = await routedNetworks();
   await context.turns.run(vm.id, () =>
     runSteps('create', creationSteps(context, vm, images, routes), progress.step),
   );
-  context.events.add('created', vm, formatPolicy(vm.policy));
+  context.events.add('created', vm, vm.policy.base);
   return vm;
 }
 
@@ -80,7 +83,7 @@ function creationSteps(
 }
 
 /** The record that a request asks for; slot and accelerator are still to be found. */
-function newRecord(request: CreateVmRequest): VmRecord {
+function newRecord(request: CreateVmRequest, policy: Policy): VmRecord {
   const id = `vm-${randomBytes(4).toString('hex')}`;
   return {
     id,
@@ -90,7 +93,7 @@ function newRecord(request: CreateVmRequest): VmRecord {
     vcpus: checkVcpus(request.vcpus),
     memoryMib: checkMemory(request.memoryMib),
     diskBytes: Number(checkDisk(request.diskBytes)),
-    policy: policyOf(request.policy),
+    policy,
     generation: 1,
     accelerator: 'tcg',
     createdAtMs: Date.now(),

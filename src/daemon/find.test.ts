@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Failure } from '../host/failure.ts';
+import { ALLOW_ALL } from '../policy/policy.ts';
 import { Store, type VmRecord } from '../store/store.ts';
 import { findVm } from './find.ts';
 
@@ -23,7 +24,7 @@ function record(id: string, name: string, slot: number): VmRecord {
     vcpus: 1,
     memoryMib: 512,
     diskBytes: 1024,
-    policy: { base: 'allow-all' },
+    policy: ALLOW_ALL,
     generation: 1,
     accelerator: 'tcg',
     createdAtMs: slot,

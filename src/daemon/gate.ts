@@ -30,6 +30,7 @@ export interface GuestView {
   guestIp: string;
   vmId: string;
   policy: string;
+  resolves: boolean;
 }
 
 /**

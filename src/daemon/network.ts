@@ -1,45 +1,55 @@
-import { Failure } from '../host/failure.ts';
-import { policyOf } from '../api/values.ts';
+import { Failure, messageOf } from '../host/failure.ts';
+import { countClosed } from '../net/flows.ts';
 import { replaceRuleset } from '../net/vm-links.ts';
-import { formatPolicy } from '../policy/policy.ts';
+import { mergeCidrs } from '../policy/cidr.ts';
+import { policyFlags, type Policy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { networkOf, type Context } from './context.ts';
 import { findVm } from './find.ts';
+import { readRequest, surroundingsOf, type PolicyRequest } from './policy.ts';
 import { runSteps, type Step } from './steps.ts';
 
 /** What a change of policy did. When it is given, the kernel enforces `after`. */
 export interface Receipt {
   before: VmRecord;
   after: VmRecord;
-  /** From the request's arrival to the kernel's commit. */
+  /** From the request's arrival to the kernel's commit; 0 when nothing was changed. */
   effectiveMs: number;
+  /** Flows that were open and that `after` forbids. */
+  flowsClosed: number;
+  /** How the request was read, for the user. */
+  notices: string[];
+}
+
+/** A request to replace a policy. */
+export interface NetworkRequest extends PolicyRequest {
+  vm: string;
+  dryRun: boolean;
 }
 
 /**
  * Replaces a VM's policy as a unit, while it runs. A new generation makes the
  * kernel judge every flow again at its next packet.
  */
-export async function setNetwork(
-  context: Context,
-  reference: string,
-  policyText: string,
-): Promise<Receipt> {
+export async function setNetwork(context: Context, request: NetworkRequest): Promise<Receipt> {
   const arrived = performance.now();
-  const policy = policyOf(policyText);
-  const { id } = findVm(context.store, reference);
+  const { policy, notices } = readRequest(context.host, request);
+  const { id } = findVm(context.store, request.vm);
   return context.turns.run(id, async () => {
     const before = findVm(context.store, id);
     if (before.state !== 'running' && before.state !== 'stopped') {
       throw new Failure('conflict', `${before.name} is ${before.state}`);
     }
+    if (request.policy === '') refuseToLoosen(before, policy);
     const after: VmRecord = { ...before, policy, generation: before.generation + 1 };
+    if (request.dryRun) {
+      const flowsClosed = closed(context, before, after);
+      return { before, after, effectiveMs: 0, flowsClosed, notices };
+    }
     await runSteps('network', changeSteps(context, before, after));
-    context.events.add(
-      'network',
-      after,
-      `${formatPolicy(before.policy)} -> ${formatPolicy(after.policy)}`,
-    );
-    return { before, after, effectiveMs: performance.now() - arrived };
+    const effectiveMs = performance.now() - arrived;
+    context.events.add('network', after, `${before.policy.base} -> ${after.policy.base}`);
+    return { before, after, effectiveMs, flowsClosed: closed(context, before, after), notices };
   });
 }
 
@@ -66,4 +76,33 @@ function changeSteps(context: Context, before: VmRecord, after: VmRecord): Step[
       },
     },
   ];
+}
+
+function closed(context: Context, before: VmRecord, after: VmRecord): number {
+  if (before.state !== 'running') return 0;
+  const network = networkOf(context, before);
+  const world = { ...surroundingsOf(context.host), gateway: network.gatewayIp };
+  try {
+    return countClosed(network, before.policy, after.policy, world);
+  } catch (error) {
+    // The change itself is done.
+    context.log.warn({ vm: before.id, error: messageOf(error) }, 'flows cannot be counted');
+    return 0;
+  }
+}
+
+/** Lists alone may narrow what a VM reaches, or widen it by what they name; no more. */
+function refuseToLoosen({ name, policy: now }: VmRecord, wanted: Policy): void {
+  if (now.default !== 'deny' || wanted.default !== 'allow') return;
+  const denied = mergeCidrs([...now.denied, ...wanted.denied]);
+  const stillDeny = policyFlags({ ...now, base: 'custom', denied });
+  throw new Failure(
+    'bad_input',
+    `${name} denies by default, and these lists alone would allow by default; nothing was changed`,
+    {
+      hint:
+        `to go on denying: vmsan network ${name} ${stillDeny} -- ` +
+        `to allow all the rest: vmsan network ${name} ${policyFlags(wanted)}`,
+    },
+  );
 }

@@ -8,7 +8,6 @@ import {
   type VmSchema,
   type VmsanService,
 } from '../gen/vmsan/v1/vmsan_pb.js';
-import { formatPolicy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { networkOf, type Context } from './context.ts';
 import { createVm, type BootProgress } from './create.ts';
@@ -76,13 +75,13 @@ export function vmsanService(
     },
 
     async setNetwork(request) {
-      const { before, after, effectiveMs } = await setNetwork(context, request.vm, request.policy);
+      const { before, after, ...receipt } = await setNetwork(context, request);
       return {
         id: after.id,
         name: after.name,
         before: describeNetwork(before),
         after: describeNetwork(after),
-        effectiveMs,
+        ...receipt,
       };
     },
 
@@ -161,6 +160,13 @@ function describe(context: Context, vm: VmRecord): MessageInitShape<typeof VmSch
   };
 }
 
-function describeNetwork(vm: VmRecord): MessageInitShape<typeof NetworkSchema> {
-  return { policy: formatPolicy(vm.policy), generation: vm.generation };
+function describeNetwork({ policy, generation }: VmRecord): MessageInitShape<typeof NetworkSchema> {
+  return {
+    policy: policy.base,
+    generation,
+    defaultVerdict: policy.default,
+    allowedCidrs: [...policy.allowed],
+    deniedCidrs: [...policy.denied],
+    openedCidrs: [...policy.opened],
+  };
 }

@@ -1,5 +1,5 @@
 import { Mutex } from '../host/mutex.ts';
-import type { Upstream } from '../net/host-ruleset.ts';
+import type { Opening, Upstream } from '../net/host-ruleset.ts';
 import {
   addGateAddress,
   clearHostNetwork,
@@ -7,7 +7,7 @@ import {
   type LentSysctls,
 } from '../net/host-network.ts';
 import type { HostNetwork, VmNetwork } from '../net/plan.ts';
-import { formatPolicy, type Policy } from '../policy/policy.ts';
+import { resolvesNames, type Policy } from '../policy/policy.ts';
 import { Gate, type GuestView } from './gate.ts';
 
 /** A VM's share in the host's network. */
@@ -61,12 +61,14 @@ export class SharedNetwork {
     });
   }
 
-  /** Tells the gate of a VM's new policy. */
+  /** Tells the gate of a VM's new policy, and the host's table of what it opens of the host. */
   changePolicy(id: string, policy: Policy): Promise<void> {
     return this.#turn.run(async () => {
       const attachment = this.#attached.get(id);
       if (attachment === undefined) return;
-      this.#attached.set(id, { ...attachment, policy });
+      const changed = { ...attachment, policy };
+      this.#attached.set(id, changed);
+      if (openingsOf(attachment).length + openingsOf(changed).length > 0) await this.#apply();
       try {
         await this.#tellGate();
       } catch (error) {
@@ -107,6 +109,7 @@ export class SharedNetwork {
         vms: [...this.#attached.values()].map(({ network }) => network),
         gateUp: true,
         upstreams: this.#upstreams(),
+        opened: [...this.#attached.values()].flatMap(openingsOf),
       },
       this.#lent,
     );
@@ -133,7 +136,8 @@ export class SharedNetwork {
     const guests = [...this.#attached].map(([vmId, { network, policy }]): GuestView => ({
       vmId,
       guestIp: network.guestIp,
-      policy: formatPolicy(policy),
+      policy: policy.base,
+      resolves: resolvesNames(policy),
     }));
     await this.#gate?.setSnapshot(guests, this.#upstreams());
   }
@@ -145,4 +149,11 @@ export class SharedNetwork {
     await gate?.stop();
     await clearHostNetwork(this.#host, this.#lent);
   }
+}
+
+/** The host's own addresses are opened one by one; of link-local, what the host forwards needs nothing. */
+function openingsOf({ network: vm, policy }: Attachment): Opening[] {
+  return policy.opened
+    .filter((cidr) => cidr.endsWith('/32'))
+    .map((cidr) => ({ vm, address: cidr.slice(0, -'/32'.length) }));
 }

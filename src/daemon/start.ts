@@ -1,6 +1,5 @@
 import { Failure } from '../host/failure.ts';
 import { routedNetworks } from '../net/routes.ts';
-import { formatPolicy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { bringUpSteps } from './bring-up.ts';
@@ -42,7 +41,7 @@ export async function startVm(
       ...bringUpSteps(context, vm, images),
     ];
     await runSteps('start', steps, progress.step);
-    context.events.add('started', vm, formatPolicy(vm.policy));
+    context.events.add('started', vm, vm.policy.base);
     return vm;
   });
 }

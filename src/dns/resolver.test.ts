@@ -6,7 +6,7 @@ import type { Exchange, ExchangeResult } from './exchange.ts';
 import { decodeMessage } from './message.ts';
 import { createResolver, type Decide, type Guest } from './resolver.ts';
 
-const GUEST: Guest = { ip: '172.16.1.2', vmId: 'vm-00000001', policy: 'allow-all' };
+const GUEST: Guest = { ip: '172.16.1.2', vmId: 'vm-00000001', policy: 'allow-all', resolves: true };
 const byPolicy: Decide = (_query, guest) =>
   guest.policy === 'allow-all'
     ? { allow: true }

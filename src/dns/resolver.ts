@@ -7,7 +7,10 @@ import type { Exchange } from './exchange.ts';
 export interface Guest {
   readonly ip: string;
   readonly vmId: string;
+  /** Its policy's name, for reasons. */
   readonly policy: string;
+  /** Whether its policy lets names be resolved. */
+  readonly resolves: boolean;
 }
 
 /** What a guest asks, as the one who decides sees it. */

@@ -1,10 +1,11 @@
 import type { Decide } from '../dns/resolver.ts';
 
 /**
- * Whether a VM may resolve names. Only a policy that is known to allow by
- * default does; any other word is refused.
+ * Whether a VM may resolve names: only where its policy allows by default.
+ * Without that, names would be a way out.
  */
-export const decide: Decide = (_query, guest) =>
-  guest.policy === 'allow-all'
-    ? { allow: true }
-    : { allow: false, reason: `vmsan: network policy of this VM is ${guest.policy}` };
+export const decide: Decide = (_query, { policy, resolves }) => {
+  if (resolves) return { allow: true };
+  const why = policy === 'custom' ? ', which allows addresses only' : '';
+  return { allow: false, reason: `vmsan: network policy of this VM is ${policy}${why}` };
+};

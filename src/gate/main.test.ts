@@ -73,7 +73,9 @@ function listeners(): { udp: number; tcp: number } {
 async function setPolicy(policy: string): Promise<void> {
   const { upstream: resolver } = upstream;
   await client.setSnapshot({
-    guests: [{ guestIp: '127.0.0.1', vmId: 'vm-00000001', policy }],
+    guests: [
+      { guestIp: '127.0.0.1', vmId: 'vm-00000001', policy, resolves: policy === 'allow-all' },
+    ],
     upstreams: [`${resolver.address}:${resolver.port}`],
   });
 }

@@ -19,7 +19,7 @@ export const EMPTY_SNAPSHOT: Snapshot = { guests: new Map(), upstreams: [] };
  */
 export function parseSnapshot(request: Pick<SetSnapshotRequest, 'guests' | 'upstreams'>): Snapshot {
   const guests = new Map<string, Guest>();
-  for (const { guestIp, vmId, policy } of request.guests) {
+  for (const { guestIp, vmId, policy, resolves } of request.guests) {
     if (!ipaddr.IPv4.isValidFourPartDecimal(guestIp)) {
       throw new Failure('bad_input', `guest_ip "${guestIp}" of ${vmId} is not an IPv4 address`);
     }
@@ -27,7 +27,7 @@ export function parseSnapshot(request: Pick<SetSnapshotRequest, 'guests' | 'upst
     if (other !== undefined) {
       throw new Failure('bad_input', `${other.vmId} and ${vmId} both have ${guestIp}`);
     }
-    guests.set(guestIp, { ip: guestIp, vmId, policy });
+    guests.set(guestIp, { ip: guestIp, vmId, policy, resolves });
   }
   return { guests, upstreams: request.upstreams.map(parseUpstream) };
 }

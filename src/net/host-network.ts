@@ -1,7 +1,7 @@
 import { ipBatch, ipJson } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
 import { readSysctl, writeSysctl } from '../host/sysctl.ts';
-import { NO_HOST_RULESET, renderHostRuleset, type Upstream } from './host-ruleset.ts';
+import { NO_HOST_RULESET, renderHostRuleset, type Opening, type Upstream } from './host-ruleset.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
 
 /** Every kernel has it, which is not so of dummy links. */
@@ -25,6 +25,7 @@ export interface WantedHostNetwork {
   vms: readonly VmNetwork[];
   gateUp: boolean;
   upstreams: readonly Upstream[];
+  opened: readonly Opening[];
 }
 
 /**

@@ -7,8 +7,15 @@ export interface HostRules {
   gateUp: boolean;
   /** Resolvers that the gate may ask. */
   upstreams: readonly Upstream[];
+  /** Addresses of the host's own that a VM's policy opens to it. */
+  opened: readonly Opening[];
   /** Interfaces on which we switched forwarding on. */
   lentLinks: readonly string[];
+}
+
+export interface Opening {
+  vm: VmNetwork;
+  address: string;
 }
 
 export interface Upstream {
@@ -48,6 +55,11 @@ table inet vmsan {
     rules.gateUp ? ['udp', 'tcp'].map((protocol) => `${gateIp} . ${protocol} . ${dnsPort}`) : [],
   )}
   ${set(
+    'host_open',
+    'ifname . ipv4_addr',
+    rules.opened.map(({ vm, address }) => `"${vm.hostLink}" . ${address}`),
+  )}
+  ${set(
     'upstreams',
     'ipv4_addr . inet_service',
     rules.upstreams.map(({ address, port }) => `${address} . ${port}`),
@@ -77,6 +89,7 @@ table inet vmsan {
   }
   chain to_host {
     ip daddr . meta l4proto . th dport @listeners accept
+    iifname . ip daddr @host_open accept
     fib daddr type local goto refuse
     fib daddr type { broadcast, anycast, multicast } drop
   }
@@ -86,6 +99,7 @@ table inet vmsan {
   }
   chain listening {
     ip daddr . meta l4proto . th dport @listeners accept
+    iifname . ip daddr @host_open accept
     goto refuse
   }
 

@@ -4,8 +4,9 @@ import { ipBatch } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
 import { run } from '../host/run.ts';
 import { linkExists, writeSysctl } from '../host/sysctl.ts';
+import type { Policy } from '../policy/policy.ts';
 import { NETNS_DIR, type HostNetwork, type VmNetwork } from './plan.ts';
-import { renderVmRuleset, type PacketPolicy } from './vm-ruleset.ts';
+import { renderVmRuleset } from './vm-ruleset.ts';
 
 /**
  * The kernel objects of one VM's network. The netns is the anchor: it is made
@@ -25,7 +26,7 @@ export async function addNetns(vm: VmNetwork): Promise<void> {
 export function openGuardedTap(
   vm: VmNetwork,
   host: HostNetwork,
-  policy: PacketPolicy,
+  policy: Policy,
   generation: number,
 ): number {
   return inNetns(vm.netnsPath, () => {
@@ -68,7 +69,7 @@ export async function connectLinks(vm: VmNetwork): Promise<void> {
 export function replaceRuleset(
   vm: VmNetwork,
   host: HostNetwork,
-  policy: PacketPolicy,
+  policy: Policy,
   generation: number,
 ): void {
   nftables(vm.netnsPath, renderVmRuleset(vm, host, policy, generation));

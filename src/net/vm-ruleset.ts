@@ -1,10 +1,6 @@
-import { NEVER_REACHABLE } from './never.ts';
+import { NEVER_REACHABLE } from '../policy/never.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
-
-/** The part of a VM's policy that the kernel enforces. */
-export interface PacketPolicy {
-  base: 'allow-all' | 'deny-all';
-}
 
 /**
  * The whole ruleset of one VM's netns, as one transaction that replaces
@@ -22,14 +18,14 @@ export interface PacketPolicy {
 export function renderVmRuleset(
   vm: VmNetwork,
   host: HostNetwork,
-  policy: PacketPolicy,
+  policy: Policy,
   generation: number,
 ): string {
   if (!Number.isInteger(generation) || generation < 1) {
     throw new RangeError(`generation ${generation} is not a positive integer`);
   }
   const resolver = `${host.gateIp} . ${host.dnsPort}`;
-  const never = [...NEVER_REACHABLE, host.pools.subnetPool, host.pools.transitPool];
+  const accept = `ct mark set ${generation} accept`;
   return `
 table netdev vmsan
 delete table netdev vmsan
@@ -45,10 +41,12 @@ table netdev vmsan {
 table inet vmsan
 delete table inet vmsan
 table inet vmsan {
-  set never {
-    type ipv4_addr; flags interval; auto-merge
-    elements = { ${never.join(', ')} }
-  }
+  ${networks('vm_pools', [host.pools.subnetPool, host.pools.transitPool])}
+  ${networks('never', NEVER_REACHABLE)}
+  ${networks('denied', policy.denied)}
+  # Entries of allowed that lie wholly inside never, or are the host's own.
+  ${networks('opened', policy.opened)}
+  ${networks('allowed', policy.allowed)}
 
   # The guest's resolver is its gateway. The gate on the host answers.
   chain resolver {
@@ -72,16 +70,27 @@ table inet vmsan {
     iifname "${vm.tap}" goto refuse
   }
 
+  # The order of policy/decide.ts, for packets of either side.
   chain outbound {
-    ct status dnat ip daddr . th dport { ${resolver} } ct mark set ${generation} accept
+    ct status dnat ip daddr . th dport { ${resolver} } ${accept}
+    ${resolvesAll(policy) ? 'meta l4proto { tcp, udp } th dport 53 goto refuse' : ''}
+    ip daddr @vm_pools goto refuse
+    ip daddr @denied goto refuse
+    ip daddr @opened ${accept}
     ip daddr @never goto refuse
-    ${defaultVerdict(policy, generation, 'goto refuse')}
+    ip daddr @allowed ${accept}
+    ${policy.default === 'allow' ? accept : 'goto refuse'}
   }
 
   chain reply {
-    ct status dnat ip saddr . th sport { ${resolver} } ct mark set ${generation} accept
+    ct status dnat ip saddr . th sport { ${resolver} } ${accept}
+    ${resolvesAll(policy) ? 'meta l4proto { tcp, udp } th sport 53 drop' : ''}
+    ip saddr @vm_pools drop
+    ip saddr @denied drop
+    ip saddr @opened ${accept}
     ip saddr @never drop
-    ${defaultVerdict(policy, generation, 'drop')}
+    ip saddr @allowed ${accept}
+    ${policy.default === 'allow' ? accept : 'drop'}
   }
 
   # Fast, so that nothing in the guest waits for a time-out.
@@ -93,21 +102,18 @@ table inet vmsan {
 `;
 }
 
-/** Under deny-all every DNS query, to whatever server, gets the gate's refusal and its reason. */
-function resolverMatch(vm: VmNetwork, policy: PacketPolicy): string {
-  switch (policy.base) {
-    case 'allow-all':
-      return `ip daddr ${vm.gatewayIp} meta l4proto { tcp, udp } th dport 53`;
-    case 'deny-all':
-      return `meta nfproto ipv4 meta l4proto { tcp, udp } th dport 53`;
-  }
+/** Whether every DNS query, to whatever server, is answered by the gate: it refuses with a reason. */
+function resolvesAll(policy: Policy): boolean {
+  return policy.base !== 'allow-all';
 }
 
-function defaultVerdict(policy: PacketPolicy, generation: number, denied: string): string {
-  switch (policy.base) {
-    case 'allow-all':
-      return `ct mark set ${generation} accept`;
-    case 'deny-all':
-      return denied;
-  }
+function resolverMatch(vm: VmNetwork, policy: Policy): string {
+  return resolvesAll(policy)
+    ? `meta nfproto ipv4 meta l4proto { tcp, udp } th dport 53`
+    : `ip daddr ${vm.gatewayIp} meta l4proto { tcp, udp } th dport 53`;
+}
+
+function networks(name: string, cidrs: readonly string[]): string {
+  const content = cidrs.length === 0 ? '' : ` elements = { ${cidrs.join(', ')} };`;
+  return `set ${name} { type ipv4_addr; flags interval; auto-merge;${content} }`;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Failure } from '../host/failure.ts';
+import { ALLOW_ALL, DENY_ALL } from '../policy/policy.ts';
 import { Store, type VmRecord } from './store.ts';
 
 const VM: VmRecord = {
@@ -15,7 +16,7 @@ const VM: VmRecord = {
   vcpus: 2,
   memoryMib: 512,
   diskBytes: 10 * 2 ** 30,
-  policy: { base: 'deny-all' },
+  policy: DENY_ALL,
   generation: 1,
   accelerator: 'tcg',
   createdAtMs: 1_800_000_000_000,
@@ -72,4 +73,22 @@ test('a database of a newer vmsan is left alone', () => {
     () => new Store(directory),
     (error) => error instanceof Failure && error.code === 'conflict' && /newer/.test(error.message),
   );
+});
+
+test('a policy of the first schema, a base alone, is read with its default', () => {
+  const store = new Store(directory);
+  store.addVm(VM);
+  store.addVm({ ...VM, id: 'vm-00000002', name: 'open', slot: 4, createdAtMs: VM.createdAtMs + 1 });
+  store.close();
+  const db = new DatabaseSync(join(directory, 'vmsan.db'));
+  db.exec(`UPDATE vms SET policy = '{"base":"deny-all"}';
+    UPDATE vms SET policy = '{"base":"allow-all"}' WHERE name = 'open';
+    PRAGMA user_version = 1`);
+  db.close();
+  const migrated = new Store(directory);
+  assert.deepEqual(
+    migrated.vms().map(({ policy }) => policy),
+    [DENY_ALL, ALLOW_ALL],
+  );
+  migrated.close();
 });

@@ -53,6 +53,11 @@ const MIGRATIONS = [
      name TEXT PRIMARY KEY,
      value TEXT NOT NULL
    ) STRICT;`,
+  // A policy was its base alone.
+  `UPDATE vms SET policy = json_object(
+     'base', policy ->> 'base',
+     'default', iif(policy ->> 'base' = 'allow-all', 'allow', 'deny'),
+     'allowed', json_array(), 'denied', json_array(), 'opened', json_array());`,
 ];
 
 export class Store {

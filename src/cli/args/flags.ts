@@ -30,8 +30,6 @@ export function jsonFlag(what: string): Option {
  */
 export const LIST_FLAGS = [
   '--allowed-domain <names>',
-  '--allowed-cidr <networks>',
-  '--denied-cidr <networks>',
   '--publish-port <ports>',
   '--bandwidth <rate>',
 ] as const;

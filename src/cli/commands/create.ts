@@ -9,21 +9,19 @@ import {
   parseMemory,
   parseName,
   parseVcpus,
-  policyOf,
   VCPUS,
 } from '../../api/values.ts';
-import { DEFAULT_POLICY, formatPolicy, type Policy } from '../../policy/policy.ts';
 import { jsonFlag, LIST_FLAGS, refuse, refusedFlag, valueFlag } from '../args/flags.ts';
+import { addPolicyFlags, policyRequest, type PolicyOptions } from '../args/policy.ts';
 import { bootedVm } from '../boot-events.ts';
 import { progress } from '../print/progress.ts';
 import { say, sayJson } from '../print/text.ts';
 
-interface Options {
+interface Options extends PolicyOptions {
   name?: string;
   vcpus: number;
   memory: number;
   disk: bigint;
-  networkPolicy: Policy;
   netns: boolean;
   json?: true;
 }
@@ -45,14 +43,10 @@ export function define(command: Command): Command {
         DISK_BYTES.default,
         '10g',
       ),
-    )
-    .addOption(
-      valueFlag('--network-policy <policy>', 'allow-all or deny-all', policyOf).default(
-        DEFAULT_POLICY,
-        'allow-all',
-      ),
-    )
-    .addOption(jsonFlag('the VM'));
+    );
+  addPolicyFlags(command, 'allow-all, deny-all or custom (default: allow-all)').addOption(
+    jsonFlag('the VM'),
+  );
   for (const flags of LIST_FLAGS) command.addOption(refusedFlag(flags));
   return command
     .addOption(NO_NETNS)
@@ -62,9 +56,10 @@ export function define(command: Command): Command {
 
 async function create(options: Options): Promise<void> {
   if (!options.netns) refuse(NO_NETNS);
+  const request = requestOf(options);
   const steps = await progress();
   const vm = await withDaemon(loadSettings(), (daemon) =>
-    bootedVm(daemon.stream('createVm', requestOf(options)), steps),
+    bootedVm(daemon.stream('createVm', request), steps),
   ).finally(() => steps.done());
   if (options.json) sayJson(vm);
   else say(vm.id);
@@ -76,6 +71,6 @@ function requestOf(options: Options): RequestOf<'createVm'> {
     vcpus: options.vcpus,
     memoryMib: options.memory,
     diskBytes: String(options.disk),
-    policy: formatPolicy(options.networkPolicy),
+    ...policyRequest(options),
   };
 }

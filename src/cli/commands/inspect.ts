@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { loadSettings } from '../../api/settings.ts';
 import { jsonFlag } from '../args/flags.ts';
 import { forEachVm } from '../each.ts';
+import { policyLine } from '../print/policy.ts';
 import { table } from '../print/table.ts';
 import { say, sayJson, size } from '../print/text.ts';
 import { vmJson, type VmJson } from '../print/vm.ts';
@@ -28,7 +29,7 @@ function describe(vm: VmJson): string {
     ['id', vm.id],
     ['name', vm.name],
     ['state', vm.state],
-    ['network policy', `${vm.network.policy} (generation ${vm.network.generation})`],
+    ['network policy', `${policyLine(vm.network)} (generation ${vm.network.generation})`],
     ['guest address', vm.guestIp],
     ['gateway', vm.gatewayIp],
     ['netns', vm.netns],

@@ -1,43 +1,53 @@
 import type { Command } from 'commander';
+import type { ResponseOf } from '../../api/calls.ts';
 import { withDaemon, type Daemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
-import { policyOf } from '../../api/values.ts';
-import { formatPolicy, type Policy } from '../../policy/policy.ts';
-import { jsonFlag, LIST_FLAGS, refusedFlag, valueFlag } from '../args/flags.ts';
+import { Failure } from '../../host/failure.ts';
+import { jsonFlag, LIST_FLAGS, refusedFlag } from '../args/flags.ts';
+import { addPolicyFlags, policyRequest, saysPolicy, type PolicyOptions } from '../args/policy.ts';
+import { differences, policyLine } from '../print/policy.ts';
 import { table } from '../print/table.ts';
-import { printable, say, sayJson } from '../print/text.ts';
+import { printable, remark, say, sayJson } from '../print/text.ts';
 import { networkJson, vmJson } from '../print/vm.ts';
 
-interface Options {
-  networkPolicy?: Policy;
+interface Options extends PolicyOptions {
+  dryRun?: true;
   json?: true;
 }
 
 export function define(command: Command): Command {
-  command
-    .argument('<vm>', 'an id, a name or a unique prefix')
-    .addOption(
-      valueFlag(
-        '--network-policy <policy>',
-        'replace the policy by allow-all or deny-all, on the running VM',
-        policyOf,
-      ),
-    )
+  command.argument('<vm>', 'an id, a name or a unique prefix');
+  addPolicyFlags(command, 'replace the policy by allow-all, deny-all or custom, on the running VM')
+    .option('--dry-run', 'print what a change would do, and do nothing')
     .addOption(jsonFlag('the policy, or the receipt of a change,'));
   for (const flags of LIST_FLAGS) command.addOption(refusedFlag(flags));
   return command
     .addHelpText(
       'after',
-      '\nWithout a flag it shows the policy. A change is in force when its receipt is printed.',
+      `
+Without a flag it shows the policy. The flags of a policy replace it as a unit.
+A change is in force when its receipt is printed.`,
     )
     .action(network);
 }
 
 async function network(vm: string, options: Options): Promise<void> {
-  const { networkPolicy: policy } = options;
-  await withDaemon(loadSettings(), (daemon) =>
-    policy === undefined ? show(daemon, vm, options) : replace(daemon, vm, policy, options),
+  if (!saysPolicy(options)) {
+    if (options.dryRun) {
+      throw new Failure('bad_input', '--dry-run needs a change to try', {
+        hint: 'add --network-policy, --allowed-cidr or --denied-cidr',
+      });
+    }
+    await withDaemon(loadSettings(), (daemon) => show(daemon, vm, options));
+    return;
+  }
+  const dryRun = options.dryRun ?? false;
+  const request = { vm, ...policyRequest(options), dryRun };
+  const receipt = await withDaemon(loadSettings(), (daemon) =>
+    daemon.call('setNetwork', request, 30_000),
   );
+  for (const notice of receipt.notices ?? []) remark(printable(notice));
+  print(receipt, options);
 }
 
 async function show(daemon: Daemon, name: string, options: Options): Promise<void> {
@@ -48,31 +58,37 @@ async function show(daemon: Daemon, name: string, options: Options): Promise<voi
     sayJson({ id, name: called, network: now });
     return;
   }
+  const list = (word: string, cidrs: readonly string[]) =>
+    cidrs.length === 0 ? [] : [[word, cidrs.join(' ')]];
   say(
     table([
       ['vm', called === id ? id : `${called} (${id})`],
       ['policy', now.policy],
+      ['default', now.default],
+      ...list('allowed', now.allowedCidrs),
+      ...list('denied', now.deniedCidrs),
+      ...list('opened', now.openedCidrs),
       ['generation', String(now.generation)],
     ]),
   );
 }
 
-async function replace(
-  daemon: Daemon,
-  vm: string,
-  policy: Policy,
-  options: Options,
-): Promise<void> {
-  const request = { vm, policy: formatPolicy(policy) };
-  const receipt = await daemon.call('setNetwork', request, 30_000);
+function print(receipt: ResponseOf<'setNetwork'>, { json, dryRun }: Options): void {
   const before = networkJson(receipt.before);
   const after = networkJson(receipt.after);
-  const { id = '', name = id } = receipt;
+  const { id = '', name = id, flowsClosed = 0 } = receipt;
   const effectiveMs = Number(receipt.effectiveMs ?? 0);
-  if (options.json) sayJson({ id, name, before, after, effectiveMs });
-  else {
-    const change = `${before.policy} -> ${after.policy}`;
-    const when = `generation ${after.generation}, in force after ${effectiveMs.toFixed(1)} ms`;
-    say(printable(`${name}: ${change} (${when})`));
+  if (json) {
+    sayJson({ id, name, before, after, effectiveMs, flowsClosed, ...(dryRun ? { dryRun } : {}) });
+    return;
   }
+  const flows = `${flowsClosed} ${flowsClosed === 1 ? 'flow' : 'flows'} closed`;
+  if (dryRun) {
+    say(printable(`${name}: nothing was changed; it would be, with ${flows}:`));
+    for (const line of differences(before, after)) say(printable(line));
+    return;
+  }
+  const change = `${policyLine(before)} -> ${policyLine(after)}`;
+  const when = `generation ${after.generation}, in force after ${effectiveMs.toFixed(1)} ms`;
+  say(printable(`${name}: ${change} (${when}, ${flows})`));
 }

@@ -27,8 +27,15 @@ export interface VmJson {
 }
 
 export interface NetworkJson {
+  /** `allow-all`, `deny-all`, `custom`. */
   policy: string;
   generation: number;
+  /** What happens to a packet that no list names: `allow` or `deny`. */
+  default: string;
+  allowedCidrs: string[];
+  deniedCidrs: string[];
+  /** Of the allowed ones, those that open a part of the host or of link-local. */
+  openedCidrs: string[];
 }
 
 /** What the contract's JSON leaves out has its default value. */
@@ -53,7 +60,14 @@ export function vmJson(vm: WireVm): VmJson {
 }
 
 export function networkJson(network: WireNetwork = {}): NetworkJson {
-  return { policy: network.policy ?? '', generation: network.generation ?? 0 };
+  return {
+    policy: network.policy ?? '',
+    generation: network.generation ?? 0,
+    default: network.defaultVerdict ?? '',
+    allowedCidrs: network.allowedCidrs ?? [],
+    deniedCidrs: network.deniedCidrs ?? [],
+    openedCidrs: network.openedCidrs ?? [],
+  };
 }
 
 function stateName(state: VmStateJson = 'VM_STATE_UNSPECIFIED'): string {

@@ -1,13 +1,17 @@
 import { createInterface } from 'node:readline';
 import type { VmNetwork } from '../../../src/net/plan.ts';
+import type { PolicyWords } from '../../../src/policy/policy.ts';
 import { killGroup, type ExecOptions, type ExecResult } from '../../lab/command.ts';
 import type { Lab } from '../../lab/lab.ts';
 import { TREE } from '../../lab/paths.ts';
 
+/** A policy by its base, or with lists. */
+export type Said = string | PolicyWords;
+
 /** What the program in main.ts understands. A slot is a wired guest's name. */
 export type Command =
-  | { do: 'add'; slot: number; policy: string }
-  | { do: 'policy'; slot: number; policy: string; generation: number }
+  | { do: 'add'; slot: number; policy: Said }
+  | { do: 'policy'; slot: number; policy: Said; generation: number }
   | { do: 'frames'; slot: number; frames: string[] }
   | { do: 'remove'; slot: number };
 
@@ -41,7 +45,7 @@ export class WiredNetworks implements AsyncDisposable {
     return answer.result;
   }
 
-  async add(slot: number, policy: string): Promise<VmNetwork> {
+  async add(slot: number, policy: Said): Promise<VmNetwork> {
     return (await this.do({ do: 'add', slot, policy })) as VmNetwork;
   }
 

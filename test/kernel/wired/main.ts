@@ -5,9 +5,10 @@ import { planHost, planVm, type VmNetwork } from '../../../src/net/plan.ts';
 import * as links from '../../../src/net/vm-links.ts';
 import { SharedNetwork } from '../../../src/daemon/shared-network.ts';
 import { upstreamsOf } from '../../../src/daemon/upstreams.ts';
-import { parsePolicy } from '../../../src/policy/policy.ts';
+import { surroundingsOf } from '../../../src/daemon/policy.ts';
+import { readPolicy, type Policy } from '../../../src/policy/policy.ts';
 import { WiredGuest } from './guest.ts';
-import type { Command } from './commands.ts';
+import type { Command, Said } from './commands.ts';
 
 /**
  * Runs on the lab's host and sets up VM networks with the daemon's own code,
@@ -32,7 +33,7 @@ async function obey(command: Command): Promise<unknown> {
   const network = planVm(pools, slot, idOf(slot));
   switch (command.do) {
     case 'add': {
-      const policy = parsePolicy(command.policy);
+      const policy = policyOf(command.policy);
       await links.addNetns(network);
       const tap = links.openGuardedTap(network, host, policy, 1);
       await links.connectLinks(network);
@@ -41,7 +42,7 @@ async function obey(command: Command): Promise<unknown> {
       return network;
     }
     case 'policy': {
-      const policy = parsePolicy(command.policy);
+      const policy = policyOf(command.policy);
       await shared.changePolicy(idOf(slot), policy);
       links.replaceRuleset(network, host, policy, command.generation);
       return null;
@@ -58,6 +59,11 @@ async function obey(command: Command): Promise<unknown> {
       guests.delete(slot);
       return null;
   }
+}
+
+function policyOf(said: Said): Policy {
+  const words = typeof said === 'string' ? { base: said } : said;
+  return readPolicy(words, surroundingsOf(host)).policy;
 }
 
 function idOf(slot: number): string {

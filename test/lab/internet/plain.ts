@@ -45,10 +45,13 @@ export async function serveLines(port: number, journal: Journal): Promise<void> 
   const server = createServer((socket) => {
     const ends = journal.connection('lines', socket);
     socket.write('hello from the lab\n');
-    createInterface({ input: socket }).on('line', (line) => {
+    const lines = createInterface({ input: socket });
+    lines.on('line', (line) => {
       journal.write({ ...ends, event: 'data', bytes: Buffer.byteLength(line), line });
       socket.write(`you said: ${line}\n`);
     });
+    // It passes on the socket's: a client that reset the connection.
+    lines.on('error', () => {});
   });
   server.listen(port, '::');
   await once(server, 'listening');

@@ -89,9 +89,18 @@ export declare type GuestPolicy = Message<"vmsan.v1.GuestPolicy"> & {
   vmId: string;
 
   /**
+   * The policy's name, for the reasons of refusals.
+   *
    * @generated from field: string policy = 3;
    */
   policy: string;
+
+  /**
+   * Whether the policy lets names be resolved.
+   *
+   * @generated from field: bool resolves = 4;
+   */
+  resolves: boolean;
 };
 
 /**
@@ -111,9 +120,18 @@ export declare type GuestPolicyJson = {
   vmId?: string;
 
   /**
+   * The policy's name, for the reasons of refusals.
+   *
    * @generated from field: string policy = 3;
    */
   policy?: string;
+
+  /**
+   * Whether the policy lets names be resolved.
+   *
+   * @generated from field: bool resolves = 4;
+   */
+  resolves?: boolean;
 };
 
 /**

@@ -188,7 +188,7 @@ export declare const VmSchema: GenMessage<Vm, {jsonType: VmJson}>;
  */
 export declare type Network = Message<"vmsan.v1.Network"> & {
   /**
-   * "allow-all", "deny-all".
+   * "allow-all", "deny-all", "custom".
    *
    * @generated from field: string policy = 1;
    */
@@ -200,6 +200,32 @@ export declare type Network = Message<"vmsan.v1.Network"> & {
    * @generated from field: uint32 generation = 2;
    */
   generation: number;
+
+  /**
+   * What happens to a packet that no list names: "allow" or "deny".
+   *
+   * @generated from field: string default_verdict = 3;
+   */
+  defaultVerdict: string;
+
+  /**
+   * Canonical, none inside another. Denied ones beat allowed ones.
+   *
+   * @generated from field: repeated string allowed_cidrs = 4;
+   */
+  allowedCidrs: string[];
+
+  /**
+   * @generated from field: repeated string denied_cidrs = 5;
+   */
+  deniedCidrs: string[];
+
+  /**
+   * Those of the allowed entries that open a part of the host or of link-local.
+   *
+   * @generated from field: repeated string opened_cidrs = 6;
+   */
+  openedCidrs: string[];
 };
 
 /**
@@ -207,7 +233,7 @@ export declare type Network = Message<"vmsan.v1.Network"> & {
  */
 export declare type NetworkJson = {
   /**
-   * "allow-all", "deny-all".
+   * "allow-all", "deny-all", "custom".
    *
    * @generated from field: string policy = 1;
    */
@@ -219,6 +245,32 @@ export declare type NetworkJson = {
    * @generated from field: uint32 generation = 2;
    */
   generation?: number;
+
+  /**
+   * What happens to a packet that no list names: "allow" or "deny".
+   *
+   * @generated from field: string default_verdict = 3;
+   */
+  defaultVerdict?: string;
+
+  /**
+   * Canonical, none inside another. Denied ones beat allowed ones.
+   *
+   * @generated from field: repeated string allowed_cidrs = 4;
+   */
+  allowedCidrs?: string[];
+
+  /**
+   * @generated from field: repeated string denied_cidrs = 5;
+   */
+  deniedCidrs?: string[];
+
+  /**
+   * Those of the allowed entries that open a part of the host or of link-local.
+   *
+   * @generated from field: repeated string opened_cidrs = 6;
+   */
+  openedCidrs?: string[];
 };
 
 /**
@@ -254,9 +306,23 @@ export declare type CreateVmRequest = Message<"vmsan.v1.CreateVmRequest"> & {
   diskBytes: bigint;
 
   /**
+   * Empty: allow-all, or what the lists make of it.
+   *
    * @generated from field: string policy = 5;
    */
   policy: string;
+
+  /**
+   * IPv4 networks, addresses, or "private".
+   *
+   * @generated from field: repeated string allowed_cidrs = 6;
+   */
+  allowedCidrs: string[];
+
+  /**
+   * @generated from field: repeated string denied_cidrs = 7;
+   */
+  deniedCidrs: string[];
 };
 
 /**
@@ -286,9 +352,23 @@ export declare type CreateVmRequestJson = {
   diskBytes?: string;
 
   /**
+   * Empty: allow-all, or what the lists make of it.
+   *
    * @generated from field: string policy = 5;
    */
   policy?: string;
+
+  /**
+   * IPv4 networks, addresses, or "private".
+   *
+   * @generated from field: repeated string allowed_cidrs = 6;
+   */
+  allowedCidrs?: string[];
+
+  /**
+   * @generated from field: repeated string denied_cidrs = 7;
+   */
+  deniedCidrs?: string[];
 };
 
 /**
@@ -988,9 +1068,29 @@ export declare type SetNetworkRequest = Message<"vmsan.v1.SetNetworkRequest"> & 
   vm: string;
 
   /**
+   * The new policy, whole, as in CreateVmRequest. Empty with lists: refused when
+   * it would turn the default from deny to allow.
+   *
    * @generated from field: string policy = 2;
    */
   policy: string;
+
+  /**
+   * @generated from field: repeated string allowed_cidrs = 3;
+   */
+  allowedCidrs: string[];
+
+  /**
+   * @generated from field: repeated string denied_cidrs = 4;
+   */
+  deniedCidrs: string[];
+
+  /**
+   * Answers as if it were done, and changes nothing.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun: boolean;
 };
 
 /**
@@ -1003,9 +1103,29 @@ export declare type SetNetworkRequestJson = {
   vm?: string;
 
   /**
+   * The new policy, whole, as in CreateVmRequest. Empty with lists: refused when
+   * it would turn the default from deny to allow.
+   *
    * @generated from field: string policy = 2;
    */
   policy?: string;
+
+  /**
+   * @generated from field: repeated string allowed_cidrs = 3;
+   */
+  allowedCidrs?: string[];
+
+  /**
+   * @generated from field: repeated string denied_cidrs = 4;
+   */
+  deniedCidrs?: string[];
+
+  /**
+   * Answers as if it were done, and changes nothing.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun?: boolean;
 };
 
 /**
@@ -1046,6 +1166,20 @@ export declare type SetNetworkResponse = Message<"vmsan.v1.SetNetworkResponse"> 
    * @generated from field: double effective_ms = 5;
    */
   effectiveMs: number;
+
+  /**
+   * Flows that were open and that `after` forbids.
+   *
+   * @generated from field: uint32 flows_closed = 6;
+   */
+  flowsClosed: number;
+
+  /**
+   * Sentences about how the request was read, for the user.
+   *
+   * @generated from field: repeated string notices = 7;
+   */
+  notices: string[];
 };
 
 /**
@@ -1080,6 +1214,20 @@ export declare type SetNetworkResponseJson = {
    * @generated from field: double effective_ms = 5;
    */
   effectiveMs?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * Flows that were open and that `after` forbids.
+   *
+   * @generated from field: uint32 flows_closed = 6;
+   */
+  flowsClosed?: number;
+
+  /**
+   * Sentences about how the request was read, for the user.
+   *
+   * @generated from field: repeated string notices = 7;
+   */
+  notices?: string[];
 };
 
 /**

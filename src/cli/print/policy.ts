@@ -1,0 +1,31 @@
+import type { NetworkJson } from './vm.ts';
+
+/** A policy in one line: `allow-all`, or `custom (default deny, allowed 10.0.0.0/8)`. */
+export function policyLine(network: NetworkJson): string {
+  const lists = [
+    ['allowed', network.allowedCidrs],
+    ['denied', network.deniedCidrs],
+  ] as const;
+  const parts = lists.flatMap(([word, cidrs]) =>
+    cidrs.length === 0 ? [] : [`${word} ${cidrs.join(' ')}`],
+  );
+  if (parts.length === 0) return network.policy;
+  return `${network.policy} (default ${network.default}, ${parts.join(', ')})`;
+}
+
+/** What a change would do, a line for each thing that it would. */
+export function differences(before: NetworkJson, after: NetworkJson): string[] {
+  const lines = (['policy', 'default'] as const).flatMap((field) =>
+    before[field] === after[field] ? [] : [`  ${field}: ${before[field]} -> ${after[field]}`],
+  );
+  for (const [word, was, is] of [
+    ['allowed', before.allowedCidrs, after.allowedCidrs],
+    ['denied', before.deniedCidrs, after.deniedCidrs],
+  ] as const) {
+    lines.push(
+      ...was.filter((cidr) => !is.includes(cidr)).map((cidr) => `- ${word} ${cidr}`),
+      ...is.filter((cidr) => !was.includes(cidr)).map((cidr) => `+ ${word} ${cidr}`),
+    );
+  }
+  return lines.length === 0 ? ['  the policy is the same'] : lines;
+}

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import { inNetns } from '../host/ffi.ts';
+import { isErrno } from '../host/failure.ts';
+import { decider, type Packet, type VmSurroundings } from '../policy/decide.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { VmNetwork } from './plan.ts';
+
+/** A flow that a guest began, as connection tracking in its netns knows it. */
+interface Flow extends Packet {
+  /** It ended up where the guest sent it, not at vmsan's resolver. */
+  direct: boolean;
+}
+
+/**
+ * How many of a VM's open flows `after` ends: those that `before` let through
+ * and `after` does not. 0 on a kernel that does not list flows.
+ */
+export function countClosed(
+  vm: VmNetwork,
+  before: Policy,
+  after: Policy,
+  world: VmSurroundings,
+): number {
+  const was = decider(before, world);
+  const is = decider(after, world);
+  return flowsOf(vm).filter(
+    (flow) => flow.direct && was(flow).verdict === 'allow' && is(flow).verdict !== 'allow',
+  ).length;
+}
+
+function flowsOf(vm: VmNetwork): Flow[] {
+  // CONFIG_NF_CONNTRACK_PROCFS; `self` would be the main thread's namespace.
+  const path = '/proc/thread-self/net/nf_conntrack';
+  try {
+    const lines = inNetns(vm.netnsPath, () => readFileSync(path, 'latin1')).split('\n');
+    return lines.flatMap((line) => parseFlow(line, vm.guestIp) ?? []);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+/** Accepted by a policy once, so that it has a mark, and not yet at its end. */
+const LIVE = / mark=[1-9]/;
+const ENDED = / (?:TIME_WAIT|CLOSE|LAST_ACK) /;
+
+/**
+ *     ipv4 2 tcp 6 431999 ESTABLISHED src=172.16.1.2 dst=203.0.113.20 sport=… dport=80
+ *       src=203.0.113.20 dst=172.16.1.2 sport=80 dport=… [ASSURED] mark=1 … use=2
+ *
+ * (net/netfilter/nf_conntrack_standalone.c, ct_seq_show)
+ */
+export function parseFlow(line: string, guestIp: string): Flow | null {
+  if (!LIVE.test(line) || ENDED.test(line)) return null;
+  const protocol = line.split(/ +/)[2];
+  const [source, destination, answers] = [...line.matchAll(/(?:src|dst)=(\S+)/g)].map(
+    ([, ip]) => ip,
+  );
+  if (source !== guestIp || destination === undefined) return null;
+  const port = Number(/ dport=(\d+)/.exec(line)?.[1] ?? NaN);
+  return {
+    destination,
+    protocol: protocol === 'tcp' || protocol === 'udp' || protocol === 'icmp' ? protocol : 'other',
+    ...(Number.isNaN(port) ? {} : { port }),
+    direct: answers === destination,
+  };
+}
