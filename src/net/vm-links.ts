@@ -35,6 +35,8 @@ export function openGuardedTap(
     writeSysctl('net/ipv6/conf/default/disable_ipv6', '1');
     // A packet in the middle of a flow that nobody saw begin is invalid.
     writeSysctl('net/netfilter/nf_conntrack_tcp_loose', '0');
+    // A refusal is said each time: the guest's own packets alone cause it (ip-sysctl, icmp_ratelimit).
+    writeSysctl('net/ipv4/icmp_ratelimit', '0');
     const tap = openTap(vm.tap);
     nftables(undefined, renderVmRuleset(vm, host, policy, generation));
     return tap;

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { decide, type VmSurroundings } from '../../src/policy/decide.ts';
+import { readPolicy, type PolicyWords } from '../../src/policy/policy.ts';
+import { killGroup } from '../lab/command.ts';
+import { Lab } from '../lab/lab.ts';
+import { TREE } from '../lab/paths.ts';
+import { until } from '../lab/until.ts';
+import * as world from '../lab/world.ts';
+import { WiredNetworks } from './wired/commands.ts';
+import type { Outcome, Probe } from './wired/probe.ts';
+import { fetch } from './wired/programs.ts';
+
+const SLOT = 3;
+const SEED = Number(process.env['SEED'] ?? 20_261_124);
+const WORLD: VmSurroundings = {
+  vmPools: ['172.16.0.0/16', '10.200.0.0/16'],
+  hostAddresses: [world.host.address],
+  gateway: '172.16.3.1',
+};
+const DESTINATIONS = [...world.internetAddresses, world.host.address, '172.16.4.2', '10.200.0.1'];
+const LISTABLE = [
+  'private',
+  '0.0.0.0/0',
+  '0.0.0.0/1',
+  '192.0.2.0/24',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+  '203.0.113.40/31',
+  '10.0.0.0/8',
+  '10.20.0.0/16',
+  '100.64.0.0/10',
+  '192.168.77.10',
+  world.host.address,
+  world.metadata.address,
+  world.azureMetadata.address,
+];
+/** The policies that a walk goes between. */
+const NAMED: PolicyWords[] = [
+  { base: 'allow-all' },
+  { base: 'deny-all' },
+  { deniedCidrs: ['private'] },
+  { deniedCidrs: ['0.0.0.0/0'] },
+  { base: 'deny-all', deniedCidrs: ['10.0.0.0/8'] },
+  { allowedCidrs: ['198.51.100.0/24'] },
+  { allowedCidrs: ['0.0.0.0/0'] },
+  { allowedCidrs: ['private'], deniedCidrs: ['10.20.0.0/16'] },
+  { allowedCidrs: [world.metadata.address, world.host.address] },
+  { allowedCidrs: ['203.0.113.0/24'], deniedCidrs: ['203.0.113.40/31'] },
+];
+
+describe('the kernel and decide() agree', () => {
+  let lab: Lab;
+  let networks: WiredNetworks;
+  let generation = 1;
+  const random = mulberry32(SEED);
+
+  before(async () => {
+    lab = await Lab.start();
+    await lab.assertNoWayOut();
+    networks = await WiredNetworks.start(lab);
+    await networks.add(SLOT, 'allow-all');
+  });
+  after(async () => {
+    await networks?.[Symbol.asyncDispose]();
+    await lab?.stop();
+  });
+
+  const set = (policy: PolicyWords) =>
+    networks.do({ do: 'policy', slot: SLOT, policy, generation: ++generation });
+
+  async function agree(words: PolicyWords, probes: Probe[]): Promise<void> {
+    const mark = await lab.mark();
+    const argv = [process.execPath, `${TREE}/test/kernel/wired/probe.ts`, JSON.stringify(probes)];
+    const { stdout, stderr } = await networks.exec(SLOT, argv);
+    assert.notEqual(stdout, '', stderr);
+    const outcomes = JSON.parse(stdout) as Outcome[];
+    const { policy } = readPolicy(words, WORLD);
+    for (const [index, probe] of probes.entries()) {
+      const { verdict, reason } = decide(policy, probe, WORLD);
+      const { destination, port } = probe;
+      const said = `${JSON.stringify({ words, probe, SEED })}: ${reason}`;
+      assert.equal(outcomes[index], verdict === 'deny' ? 'refused' : 'answered', said);
+      if (verdict === 'allow' || port === undefined || probe.protocol === 'icmp') continue;
+      const { protocol } = probe;
+      const arrived = await lab.packetsTo(destination, { protocol, port, since: mark });
+      assert.equal(arrived, 0, `something of it arrived: ${said}`);
+    }
+  }
+
+  test('on random policies and random packets', async () => {
+    await using listener = await lab.listenOnHost(world.ports.http);
+    assert.ok(listener);
+    for (let round = 0; round < 25; round++) {
+      const words = randomPolicy();
+      await set(words);
+      await agree(words, Array.from({ length: 16 }, randomProbe));
+    }
+  });
+
+  test('on a random walk between named policies, whose rules are the same each time', async () => {
+    await using listener = await lab.listenOnHost(world.ports.http);
+    assert.ok(listener);
+    const seen = new Map<PolicyWords, string>();
+    for (let step = 0; step < 40; step++) {
+      const words = pick(NAMED);
+      await set(words);
+      const text = await ruleset();
+      assert.equal(text, seen.get(words) ?? text, JSON.stringify({ words, SEED, step }));
+      seen.set(words, text);
+      if (step % 4 === 0) await agree(words, Array.from({ length: 8 }, randomProbe));
+    }
+  });
+
+  test('a kept flow in which only the peer talks does not notice; a forbidden one is silent', async () => {
+    await set({ base: 'allow-all' });
+    const url = `http://${world.website.address}/drip`;
+    const flow = networks.spawn(SLOT, ['curl', '-sSN', '-m', '120', url]);
+    let received = 0;
+    flow.stdout!.on('data', (chunk: Buffer) => (received += chunk.length));
+    const grows = async (why: string) => {
+      const seen = received;
+      await until(`the stream goes on ${why}`, () => received > seen);
+    };
+    try {
+      await grows('at first');
+      for (const words of [
+        { deniedCidrs: ['private'] },
+        { allowedCidrs: ['203.0.113.0/24'] },
+        { base: 'allow-all' },
+        { allowedCidrs: ['203.0.113.0/24', '10.0.0.0/8'], deniedCidrs: ['203.0.113.40/31'] },
+      ]) {
+        await set(words);
+        await grows(`under ${JSON.stringify(words)}`);
+      }
+      await set({ deniedCidrs: ['203.0.113.0/24'] });
+      const atChange = received;
+      // Something else's round trip, during which the peer goes on talking.
+      assert.equal((await fetch(networks, SLOT, `http://${world.github.address}/`)).exitCode, 0);
+      assert.ok(received - atChange <= 200, `${received - atChange} bytes came after the change`);
+    } finally {
+      killGroup(flow);
+    }
+  });
+
+  async function ruleset(): Promise<string> {
+    const argv = ['ip', 'netns', 'exec', 'vmsan-vm-00000003', 'nft', 'list', 'ruleset'];
+    const { stdout } = await lab.exec(argv, { check: true });
+    return stdout.replaceAll(/ct mark (set )?0x[0-9a-f]+/g, 'ct mark $1G');
+  }
+
+  function pick<T>(from: readonly T[]): T {
+    return from[Math.floor(random() * from.length)]!;
+  }
+
+  function randomPolicy(): PolicyWords {
+    const list = () => Array.from({ length: Math.floor(random() * 4) }, () => pick(LISTABLE));
+    const base = pick(['', 'allow-all', 'deny-all']);
+    return { base, allowedCidrs: list(), deniedCidrs: list() };
+  }
+
+  function randomProbe(): Probe {
+    const destination = pick(DESTINATIONS);
+    // What listens on the host is one port of TCP.
+    if (destination === world.host.address || random() < 0.5) {
+      return { destination, protocol: 'tcp', port: world.ports.http };
+    }
+    const { https, echo, lines } = world.ports;
+    const tcp = { destination, protocol: 'tcp', port: pick([https, echo, lines]) } as const;
+    const udp = { destination, protocol: 'udp', port: echo } as const;
+    return pick<Probe>([tcp, udp, { destination, protocol: 'icmp' }]);
+  }
+});
+
+/** A small seeded generator, uniform in [0, 1). */
+function mulberry32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
