@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { renderHostRuleset } from './host-ruleset.ts';
+import { planHost, planVm } from './plan.ts';
+import { renderVmRuleset } from './vm-ruleset.ts';
+
+const POOLS = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
+const host = planHost(POOLS);
+const vm = planVm(POOLS, 7, 'vm-0badcafe');
+
+test('docs/network.md shows a VM’s ruleset as it is', () => {
+  const rendered = renderVmRuleset(vm, host, { base: 'allow-all' }, 3);
+  assert.deepEqual(shownUnder('The ruleset of a VM'), lines(rendered));
+});
+
+test('docs/network.md shows the host’s table as it is', () => {
+  const rendered = renderHostRuleset(host, {
+    vms: [vm],
+    gateUp: true,
+    upstreams: [{ address: '192.0.2.53', port: 53 }],
+    lentLinks: ['eth0'],
+  });
+  assert.deepEqual(shownUnder('The host’s table'), lines(rendered));
+});
+
+/** The lines of all `nft` blocks of a section. */
+function shownUnder(heading: string): string[] {
+  const document = readFileSync(new URL('../../docs/network.md', import.meta.url), 'utf8');
+  const section = document.split('\n## ').find((text) => text.startsWith(heading));
+  assert.ok(section !== undefined, `a section "${heading}"`);
+  return [...section.matchAll(/```nft\n(.*?)```/gs)].flatMap((block) => lines(block[1] ?? ''));
+}
+
+function lines(text: string): string[] {
+  return text.split('\n').filter((line) => line.trim() !== '');
+}
