@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { readPolicy } from '../policy/policy.ts';
 import { renderHostRuleset } from './host-ruleset.ts';
 import { planHost, planVm } from './plan.ts';
 import { renderVmRuleset } from './vm-ruleset.ts';
 
 const POOLS = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
 const host = planHost(POOLS);
+const { policy } = readPolicy({ allowedCidrs: ['10.0.0.0/8'], deniedCidrs: ['10.20.0.0/16'] });
 const vm = planVm(POOLS, 7, 'vm-0badcafe');
 
 test('docs/network.md shows a VM’s ruleset as it is', () => {
-  const rendered = renderVmRuleset(vm, host, { base: 'allow-all' }, 3);
+  const rendered = renderVmRuleset(vm, host, policy, 3);
   assert.deepEqual(shownUnder('The ruleset of a VM'), lines(rendered));
 });
 
@@ -19,6 +21,7 @@ test('docs/network.md shows the host’s table as it is', () => {
     vms: [vm],
     gateUp: true,
     upstreams: [{ address: '192.0.2.53', port: 53 }],
+    opened: [],
     lentLinks: ['eth0'],
   });
   assert.deepEqual(shownUnder('The host’s table'), lines(rendered));
