@@ -24,7 +24,7 @@ test('docs/network.md shows the host’s table as it is', () => {
     opened: [],
     lentLinks: ['eth0'],
   });
-  assert.deepEqual(shownUnder('The host’s table'), lines(rendered));
+  assert.deepEqual(shownUnder("The host's table"), lines(rendered));
 });
 
 /** The lines of all `nft` blocks of a section. */
