@@ -16,6 +16,13 @@ const REQUESTS: ExecRequestMessage[] = [
       stdin: true,
     },
   },
+  { case: 'start', value: { argv: ['top'], tty: {} } },
+  {
+    case: 'start',
+    value: { stdin: true, tty: { size: { rows: 24, columns: 300 }, term: 'xterm-256color' } },
+  },
+  { case: 'resize', value: { rows: 65_535, columns: 1 } },
+  { case: 'resize', value: {} },
   { case: 'stdin', value: Buffer.alloc(70_000, 7) },
   { case: 'stdin', value: new Uint8Array() },
   { case: 'stdinEnd', value: {} },

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import type { ExecRequestSchema } from '../gen/vmsan/v1/agent_pb.js';
+import type { ExecRequestSchema, TerminalSizeSchema } from '../gen/vmsan/v1/agent_pb.js';
 
 /**
  * The messages of AgentService.Exec in protobuf's binary form, by the field
@@ -21,13 +21,19 @@ export function encodeExecRequest(message: ExecRequestMessage): Uint8Array {
   const writer = new BinaryWriter();
   switch (message.case) {
     case 'start': {
-      const { argv = [], env = [], cwd = '', user = '', stdin = false } = message.value;
+      const { argv = [], env = [], cwd = '', user = '', stdin = false, tty } = message.value;
       writer.tag(1, WireType.LengthDelimited).fork();
       for (const word of argv) writer.tag(1, WireType.LengthDelimited).string(word);
       for (const variable of env) writer.tag(2, WireType.LengthDelimited).string(variable);
       if (cwd !== '') writer.tag(3, WireType.LengthDelimited).string(cwd);
       if (user !== '') writer.tag(4, WireType.LengthDelimited).string(user);
       if (stdin) writer.tag(5, WireType.Varint).bool(true);
+      if (tty !== undefined) {
+        writer.tag(6, WireType.LengthDelimited).fork();
+        if (tty.size !== undefined) writeSize(writer, 1, tty.size);
+        if (tty.term) writer.tag(2, WireType.LengthDelimited).string(tty.term);
+        writer.join();
+      }
       writer.join();
       break;
     }
@@ -40,10 +46,24 @@ export function encodeExecRequest(message: ExecRequestMessage): Uint8Array {
     case 'signal':
       writer.tag(4, WireType.Varint).uint32(message.value);
       break;
+    case 'resize':
+      writeSize(writer, 5, message.value);
+      break;
     case undefined:
       break;
   }
   return writer.finish();
+}
+
+function writeSize(
+  writer: BinaryWriter,
+  field: number,
+  { rows = 0, columns = 0 }: MessageInitShape<typeof TerminalSizeSchema>,
+): void {
+  writer.tag(field, WireType.LengthDelimited).fork();
+  if (rows !== 0) writer.tag(1, WireType.Varint).uint32(rows);
+  if (columns !== 0) writer.tag(2, WireType.Varint).uint32(columns);
+  writer.join();
 }
 
 /**

@@ -76,7 +76,7 @@ test('with --json an error is one JSON object on stderr', async () => {
 });
 
 test("a guest's own --json is not ours", async () => {
-  const ended = await vmsan.run(['exec', '-t', 'web', 'ls', '--json']);
+  const ended = await vmsan.run(['exec', '-it', 'web', 'ls', '--json']);
   assert.match(ended.stderr, /^vmsan: --tty/);
 });
 

@@ -45,7 +45,8 @@ func Pump(output *os.File, ended <-chan struct{}, emit func(chunk []byte) error)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return drain(output, chunk, emit)
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, unix.EIO):
+			// EIO: nobody has the terminal open any more.
 			return nil
 		case err != nil:
 			return err

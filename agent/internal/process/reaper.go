@@ -53,12 +53,16 @@ func (r *Reaper) start(fork func() (pid int, err error)) (int, <-chan unix.WaitS
 }
 
 // signalGroup signals the process group that pid leads, if pid has not been
-// reaped: until then its number belongs to nobody else.
-func (r *Reaper) signalGroup(pid int, signal unix.Signal) error {
+// reaped: until then its number belongs to nobody else. Another group of its session
+// is signalled first; 0 is none.
+func (r *Reaper) signalGroup(pid, another int, signal unix.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, alive := r.children[pid]; !alive {
 		return nil
+	}
+	if another > 1 && another != pid {
+		_ = unix.Kill(-another, signal)
 	}
 	err := unix.Kill(-pid, signal)
 	if errors.Is(err, unix.ESRCH) {

@@ -34,17 +34,21 @@ type Command struct {
 	Cwd   string
 	User  User
 	Stdin bool
+	// Nil: no terminal.
+	Terminal *Size
 }
 
 // Process is a running command, the leader of its own session and group.
 type Process struct {
 	Pid int
 	// Nil unless the command asked for stdin.
-	Stdin          *os.File
+	Stdin *os.File
+	// In a terminal Stdout is all output and Stderr nil.
 	Stdout, Stderr *os.File
 
-	reaper *Reaper
-	ended  <-chan unix.WaitStatus
+	terminal bool
+	reaper   *Reaper
+	ended    <-chan unix.WaitStatus
 }
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -90,7 +94,7 @@ func (r *Reaper) Start(command Command) (*Process, error) {
 	if err != nil {
 		return nil, invokeError(command.Argv[0], err)
 	}
-	pipes, err := openPipes(command.Stdin)
+	pipes, err := openStreams(command)
 	if err != nil {
 		return nil, &StartError{CodeFailed, err.Error()}
 	}
@@ -102,6 +106,8 @@ func (r *Reaper) Start(command Command) (*Process, error) {
 			Files: pipes.child[:],
 			Sys: &syscall.SysProcAttr{
 				Setsid: true,
+				// Descriptor 0 of the child.
+				Setctty: command.Terminal != nil,
 				Credential: &syscall.Credential{
 					Uid:         command.User.UID,
 					Gid:         command.User.GID,
@@ -117,17 +123,28 @@ func (r *Reaper) Start(command Command) (*Process, error) {
 	}
 	return &Process{
 		Pid: pid, Stdin: pipes.ours[0], Stdout: pipes.ours[1], Stderr: pipes.ours[2],
-		reaper: r, ended: ended,
+		terminal: command.Terminal != nil, reaper: r, ended: ended,
 	}, nil
+}
+
+func openStreams(command Command) (*pipes, error) {
+	if command.Terminal != nil {
+		return openTerminal(*command.Terminal, command.User, command.Stdin)
+	}
+	return openPipes(command.Stdin)
 }
 
 // Ended gives the wait status, once.
 func (p *Process) Ended() <-chan unix.WaitStatus { return p.ended }
 
-// Signal signals the whole process group. After the process has ended it does
-// nothing.
+// Signal signals the whole process group, and in a terminal the one in its
+// foreground: the job of a shell. After the process has ended it does nothing.
 func (p *Process) Signal(signal unix.Signal) error {
-	return p.reaper.signalGroup(p.Pid, signal)
+	foreground := 0
+	if p.terminal {
+		foreground = foregroundOf(p.Stdout)
+	}
+	return p.reaper.signalGroup(p.Pid, foreground, signal)
 }
 
 // findProgram does what execvp(3) does, with the PATH of the command.

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -56,9 +57,18 @@ func (a *Agent) start(start *vmsanv1.ExecStart) (*process.Process, error) {
 	if cwd == "" {
 		cwd = user.Home
 	}
-	return a.Reaper.Start(process.Command{
-		Argv: start.Argv, Env: process.Environment(user, start.Env), Cwd: cwd, User: user, Stdin: start.Stdin,
-	})
+	command := process.Command{Argv: start.Argv, Cwd: cwd, User: user, Stdin: start.Stdin}
+	extra := start.Env
+	if tty := start.Tty; tty != nil {
+		command.Terminal = sizeOf(tty.Size)
+		extra = append([]string{"TERM=" + cmp.Or(tty.Term, "xterm")}, extra...)
+	}
+	command.Env = process.Environment(user, extra)
+	return a.Reaper.Start(command)
+}
+
+func sizeOf(size *vmsanv1.TerminalSize) *process.Size {
+	return &process.Size{Rows: size.GetRows(), Columns: size.GetColumns()}
 }
 
 // exec is one running command and the stream that controls it.
@@ -76,13 +86,16 @@ func (e *exec) run(ctx context.Context) error {
 	e.send(&vmsanv1.ExecResponse{Message: &vmsanv1.ExecResponse_Started{
 		Started: &vmsanv1.ExecStarted{Pid: uint32(e.process.Pid)},
 	}})
-	pumps.Add(2)
+	pumps.Add(1)
 	go e.pump(&pumps, e.process.Stdout, func(chunk []byte) *vmsanv1.ExecResponse {
 		return &vmsanv1.ExecResponse{Message: &vmsanv1.ExecResponse_Stdout{Stdout: chunk}}
 	})
-	go e.pump(&pumps, e.process.Stderr, func(chunk []byte) *vmsanv1.ExecResponse {
-		return &vmsanv1.ExecResponse{Message: &vmsanv1.ExecResponse_Stderr{Stderr: chunk}}
-	})
+	if e.process.Stderr != nil {
+		pumps.Add(1)
+		go e.pump(&pumps, e.process.Stderr, func(chunk []byte) *vmsanv1.ExecResponse {
+			return &vmsanv1.ExecResponse{Message: &vmsanv1.ExecResponse_Stderr{Stderr: chunk}}
+		})
+	}
 	go e.control()
 
 	// The end of the stream (the host left, or its connection did) ends the
@@ -147,6 +160,8 @@ func (e *exec) control() {
 			if message.Signal <= maxSignal {
 				_ = e.process.Signal(unix.Signal(message.Signal))
 			}
+		case *vmsanv1.ExecRequest_Resize:
+			e.process.Resize(*sizeOf(message.Resize))
 		}
 	}
 }
@@ -174,5 +189,5 @@ func (e *exec) feed(input <-chan []byte) {
 			broken = err != nil
 		}
 	}
-	stdin.Close()
+	e.process.EndInput()
 }

@@ -3,6 +3,7 @@ import { execCall } from '../../api/agent.ts';
 import { withDaemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
 import { Failure } from '../../host/failure.ts';
+import { terminalSize } from '../../host/terminal.ts';
 import { jsonFlag, valueFlag } from '../args/flags.ts';
 import { collected, runInGuest, streamed, type GuestCommand } from '../exec/session.ts';
 import { sayJson } from '../print/text.ts';
@@ -23,7 +24,7 @@ export function define(command: Command): Command {
     .argument('<command...>', 'the program and its arguments; no shell reads them')
     .passThroughOptions()
     .option('-i, --interactive', 'pass stdin on until it ends')
-    .option('-t, --tty', 'refused: there is no terminal in the guest yet')
+    .option('-t, --tty', 'give it a terminal; with -i yours')
     .option('-u, --user <user>', 'a name or uid, with ":group" if needed (default: root)')
     .addOption(valueFlag('-w, --workdir <path>', "default: the user's home", absolute))
     .addOption(valueFlag('-e, --env <KEY=VALUE>', 'may repeat; KEY alone passes ours on', variable))
@@ -33,17 +34,15 @@ export function define(command: Command): Command {
       `
 Options after the VM's name belong to the command. The exit code is the command's (128 + signal
 when a signal ended it); 125 when vmsan failed, 126 when the command cannot be executed, 127 when
-it is not there.`,
+it is not there.
+
+With -it keys, Ctrl-C among them, go to the guest; your terminal is as before when the command ends.`,
     )
     .action(exec);
 }
 
 async function exec(vm: string, words: string[], options: Options): Promise<void> {
-  if (options.tty) {
-    throw new Failure('bad_input', '--tty: there is no terminal in the guest yet', {
-      hint: 'use -i alone; most programs only need that',
-    });
-  }
+  if (options.tty) checkTerminal(options);
   // `exec vm -- ls` and `exec -- vm ls` are both written.
   const argv = words[0] === '--' ? words.slice(1) : words;
   if (argv.length === 0) throw new Failure('bad_input', 'no command to run was given');
@@ -53,6 +52,7 @@ async function exec(vm: string, words: string[], options: Options): Promise<void
     cwd: options.workdir ?? '',
     user: options.user ?? '',
     stdin: options.interactive ?? false,
+    ...(options.tty ? { tty: { size: terminalSize(), term: process.env['TERM'] ?? '' } } : {}),
   };
   const output = options.json ? collected() : streamed();
   const end = await withDaemon(loadSettings(), async (daemon) =>
@@ -60,6 +60,20 @@ async function exec(vm: string, words: string[], options: Options): Promise<void
   );
   process.exitCode = end.exitCode;
   if (options.json) sayJson({ ...end, ...output.text() });
+}
+
+/** As in Docker: without -i there are no keys to pass on, so any stdin will do. */
+function checkTerminal({ interactive, json }: Options): void {
+  if (json && interactive) {
+    throw new Failure('bad_input', '--json keeps the output, so -it would show nothing', {
+      hint: 'leave one of them out',
+    });
+  }
+  if (interactive && !process.stdin.isTTY) {
+    throw new Failure('bad_input', '--tty: stdin is not a terminal', {
+      hint: 'use -i alone to pass stdin on',
+    });
+  }
 }
 
 function absolute(text: string): string {

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import type { ExecCall } from '../../api/agent.ts';
 import { Failure } from '../../host/failure.ts';
+import { rawTerminal, terminalSize, type TerminalSize } from '../../host/terminal.ts';
 import { printable, remark } from '../print/text.ts';
 
 /** A process in a guest, attached to this one: streams, signals, exit code. */
@@ -14,6 +15,8 @@ export interface GuestCommand {
   user: string;
   /** Whether our stdin is passed on. */
   stdin: boolean;
+  /** A terminal of its own in the guest. */
+  tty?: { size: TerminalSize; term: string };
 }
 
 export interface End {
@@ -43,12 +46,14 @@ export async function runInGuest(
 ): Promise<End> {
   void call.send({ case: 'start', value: command });
   const signals = forwardSignals(call);
+  const terminal = command.tty === undefined ? undefined : followTerminal(call, command.stdin);
   let end: End | undefined;
   try {
     for await (const message of call.responses()) {
       switch (message.case) {
         case 'started':
           signals.started();
+          terminal?.started();
           if (command.stdin) void forwardStdin(call, () => end !== undefined);
           break;
         case 'stdout':
@@ -65,6 +70,7 @@ export async function runInGuest(
         }
         case 'failed':
           end = { exitCode: message.value.code, signal: null };
+          terminal?.stop();
           remark(`vmsan: ${printable(message.value.message)}`);
           call.end();
           break;
@@ -73,6 +79,7 @@ export async function runInGuest(
       }
     }
   } finally {
+    terminal?.stop();
     signals.stop();
     call.end();
     if (command.stdin) process.stdin.destroy();
@@ -100,6 +107,28 @@ function forwardSignals(call: ExecCall): { started(): void; stop(): void } {
     },
     stop: () => {
       for (const { name, handler } of handlers) process.off(name, handler);
+    },
+  };
+}
+
+/**
+ * Our terminal stands for the guest's: its size is passed on, and with stdin
+ * its keys are, from when the process runs until it has ended.
+ */
+function followTerminal(call: ExecCall, stdin: boolean): { started(): void; stop(): void } {
+  let restore: (() => void) | undefined;
+  const resized = (): void => void call.send({ case: 'resize', value: terminalSize() });
+  return {
+    started() {
+      process.on('SIGWINCH', resized);
+      // It may have changed since it was asked for.
+      resized();
+      if (stdin) restore = rawTerminal();
+    },
+    stop() {
+      process.off('SIGWINCH', resized);
+      restore?.();
+      restore = undefined;
     },
   };
 }

@@ -69,6 +69,23 @@ async function* programs(
       yield exited(128 + signal, signal);
       return;
     }
+    case 'keys': {
+      // What a terminal is told, line by line, until "q" is typed.
+      const { size, term } = start.tty ?? {};
+      yield out(`${size?.rows}x${size?.columns} ${term}\n`);
+      for (let got = await next(inbox); got !== undefined; got = await next(inbox)) {
+        const { message } = got;
+        if (message.case === 'resize')
+          yield out(`${message.value.rows}x${message.value.columns}\n`);
+        if (message.case === 'signal') yield out(`signal ${message.value}\n`);
+        if (message.case !== 'stdin') continue;
+        yield out(`${JSON.stringify(Buffer.from(message.value).toString())}\n`);
+        if (message.value[0] === 0x71) break;
+        if (message.value[0] === 0x78) throw new Error('the fake guest breaks');
+      }
+      yield exited(9);
+      return;
+    }
     default:
       throw new Error(`the fake guest has no program ${name}`);
   }

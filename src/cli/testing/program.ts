@@ -17,6 +17,8 @@ export interface RunOptions {
   runDir?: string;
   stdin?: string | Buffer;
   env?: Record<string, string>;
+  /** What is run instead of the program's own argv. */
+  wrap?: (argv: string[]) => string[];
 }
 
 export interface Ended {
@@ -47,8 +49,10 @@ export async function bundledProgram(): Promise<Program> {
   });
   writeFileSync(join(home, 'package.json'), '{"type": "module", "version": "0.0.0-test"}');
   writeFileSync(join(directory, 'build.json'), JSON.stringify({ id: BUILD }));
-  const start = (argv: string[], options: RunOptions = {}): ChildProcess =>
-    spawn(process.execPath, [main, ...argv], {
+  const start = (argv: string[], options: RunOptions = {}): ChildProcess => {
+    const own = [process.execPath, main, ...argv];
+    const [file, ...words] = options.wrap?.(own) ?? own;
+    return spawn(file!, words, {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         PATH: process.env['PATH'],
@@ -57,6 +61,7 @@ export async function bundledProgram(): Promise<Program> {
         ...options.env,
       },
     });
+  };
   return {
     start,
     async run(argv, options = {}) {

@@ -226,6 +226,7 @@ type ExecRequest struct {
 	//	*ExecRequest_Stdin
 	//	*ExecRequest_StdinEnd
 	//	*ExecRequest_Signal
+	//	*ExecRequest_Resize
 	Message       isExecRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -304,6 +305,15 @@ func (x *ExecRequest) GetSignal() uint32 {
 	return 0
 }
 
+func (x *ExecRequest) GetResize() *TerminalSize {
+	if x != nil {
+		if x, ok := x.Message.(*ExecRequest_Resize); ok {
+			return x.Resize
+		}
+	}
+	return nil
+}
+
 type isExecRequest_Message interface {
 	isExecRequest_Message()
 }
@@ -322,8 +332,14 @@ type ExecRequest_StdinEnd struct {
 }
 
 type ExecRequest_Signal struct {
-	// Signal number, sent to the process group.
+	// Signal number, sent to the process group, and in a terminal also to the
+	// group in its foreground.
 	Signal uint32 `protobuf:"varint,4,opt,name=signal,proto3,oneof"`
+}
+
+type ExecRequest_Resize struct {
+	// The caller's terminal has changed. Without `tty` nothing.
+	Resize *TerminalSize `protobuf:"bytes,5,opt,name=resize,proto3,oneof"`
 }
 
 func (*ExecRequest_Start) isExecRequest_Message() {}
@@ -333,6 +349,61 @@ func (*ExecRequest_Stdin) isExecRequest_Message() {}
 func (*ExecRequest_StdinEnd) isExecRequest_Message() {}
 
 func (*ExecRequest_Signal) isExecRequest_Message() {}
+
+func (*ExecRequest_Resize) isExecRequest_Message() {}
+
+type TerminalSize struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In characters, below 65536.
+	Rows          uint32 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	Columns       uint32 `protobuf:"varint,2,opt,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TerminalSize) Reset() {
+	*x = TerminalSize{}
+	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TerminalSize) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TerminalSize) ProtoMessage() {}
+
+func (x *TerminalSize) ProtoReflect() protoreflect.Message {
+	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
+func (*TerminalSize) Descriptor() ([]byte, []int) {
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TerminalSize) GetRows() uint32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *TerminalSize) GetColumns() uint32 {
+	if x != nil {
+		return x.Columns
+	}
+	return 0
+}
 
 type ExecStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -344,14 +415,17 @@ type ExecStart struct {
 	// A name or a numeric uid, optionally ":group"; root when empty.
 	User string `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
 	// False: stdin is /dev/null.
-	Stdin         bool `protobuf:"varint,5,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	Stdin bool `protobuf:"varint,5,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	// Absent: no terminal, stdout and stderr apart. With it the process leads a
+	// session with a terminal of its own in the guest, and all output is stdout.
+	Tty           *Terminal `protobuf:"bytes,6,opt,name=tty,proto3" json:"tty,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +437,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +450,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ExecStart) GetArgv() []string {
@@ -414,6 +488,66 @@ func (x *ExecStart) GetStdin() bool {
 	return false
 }
 
+func (x *ExecStart) GetTty() *Terminal {
+	if x != nil {
+		return x.Tty
+	}
+	return nil
+}
+
+type Terminal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Size  *TerminalSize          `protobuf:"bytes,1,opt,name=size,proto3" json:"size,omitempty"`
+	// TERM, unless `env` has one; "xterm" when empty.
+	Term          string `protobuf:"bytes,2,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Terminal) Reset() {
+	*x = Terminal{}
+	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Terminal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Terminal) ProtoMessage() {}
+
+func (x *Terminal) ProtoReflect() protoreflect.Message {
+	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
+func (*Terminal) Descriptor() ([]byte, []int) {
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Terminal) GetSize() *TerminalSize {
+	if x != nil {
+		return x.Size
+	}
+	return nil
+}
+
+func (x *Terminal) GetTerm() string {
+	if x != nil {
+		return x.Term
+	}
+	return ""
+}
+
 type StdinEnd struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -422,7 +556,7 @@ type StdinEnd struct {
 
 func (x *StdinEnd) Reset() {
 	*x = StdinEnd{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +568,7 @@ func (x *StdinEnd) String() string {
 func (*StdinEnd) ProtoMessage() {}
 
 func (x *StdinEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +581,7 @@ func (x *StdinEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StdinEnd.ProtoReflect.Descriptor instead.
 func (*StdinEnd) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 type ExecResponse struct {
@@ -466,7 +600,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +612,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +625,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -589,7 +723,7 @@ type ExecStarted struct {
 
 func (x *ExecStarted) Reset() {
 	*x = ExecStarted{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +735,7 @@ func (x *ExecStarted) String() string {
 func (*ExecStarted) ProtoMessage() {}
 
 func (x *ExecStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +748,7 @@ func (x *ExecStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStarted.ProtoReflect.Descriptor instead.
 func (*ExecStarted) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExecStarted) GetPid() uint32 {
@@ -636,7 +770,7 @@ type ExecExited struct {
 
 func (x *ExecExited) Reset() {
 	*x = ExecExited{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +782,7 @@ func (x *ExecExited) String() string {
 func (*ExecExited) ProtoMessage() {}
 
 func (x *ExecExited) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +795,7 @@ func (x *ExecExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExited.ProtoReflect.Descriptor instead.
 func (*ExecExited) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExecExited) GetCode() uint32 {
@@ -691,7 +825,7 @@ type ExecFailed struct {
 
 func (x *ExecFailed) Reset() {
 	*x = ExecFailed{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +837,7 @@ func (x *ExecFailed) String() string {
 func (*ExecFailed) ProtoMessage() {}
 
 func (x *ExecFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +850,7 @@ func (x *ExecFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFailed.ProtoReflect.Descriptor instead.
 func (*ExecFailed) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExecFailed) GetCode() uint32 {
@@ -743,7 +877,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +889,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +902,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ShutdownRequest) GetGraceMs() uint32 {
@@ -786,7 +920,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +932,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +945,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 var File_vmsan_v1_agent_proto protoreflect.FileDescriptor
@@ -831,19 +965,27 @@ const file_vmsan_v1_agent_proto_rawDesc = "" +
 	"\x03mtu\x18\x04 \x01(\rR\x03mtu\"_\n" +
 	"\x11ConfigureResponse\x12#\n" +
 	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\x12%\n" +
-	"\x0ekernel_release\x18\x02 \x01(\tR\rkernelRelease\"\xaa\x01\n" +
+	"\x0ekernel_release\x18\x02 \x01(\tR\rkernelRelease\"\xdc\x01\n" +
 	"\vExecRequest\x12+\n" +
 	"\x05start\x18\x01 \x01(\v2\x13.vmsan.v1.ExecStartH\x00R\x05start\x12\x16\n" +
 	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x121\n" +
 	"\tstdin_end\x18\x03 \x01(\v2\x12.vmsan.v1.StdinEndH\x00R\bstdinEnd\x12\x18\n" +
-	"\x06signal\x18\x04 \x01(\rH\x00R\x06signalB\t\n" +
-	"\amessage\"m\n" +
+	"\x06signal\x18\x04 \x01(\rH\x00R\x06signal\x120\n" +
+	"\x06resize\x18\x05 \x01(\v2\x16.vmsan.v1.TerminalSizeH\x00R\x06resizeB\t\n" +
+	"\amessage\"<\n" +
+	"\fTerminalSize\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x18\n" +
+	"\acolumns\x18\x02 \x01(\rR\acolumns\"\x93\x01\n" +
 	"\tExecStart\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\tR\x04argv\x12\x10\n" +
 	"\x03env\x18\x02 \x03(\tR\x03env\x12\x10\n" +
 	"\x03cwd\x18\x03 \x01(\tR\x03cwd\x12\x12\n" +
 	"\x04user\x18\x04 \x01(\tR\x04user\x12\x14\n" +
-	"\x05stdin\x18\x05 \x01(\bR\x05stdin\"\n" +
+	"\x05stdin\x18\x05 \x01(\bR\x05stdin\x12$\n" +
+	"\x03tty\x18\x06 \x01(\v2\x12.vmsan.v1.TerminalR\x03tty\"J\n" +
+	"\bTerminal\x12*\n" +
+	"\x04size\x18\x01 \x01(\v2\x16.vmsan.v1.TerminalSizeR\x04size\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\tR\x04term\"\n" +
 	"\n" +
 	"\bStdinEnd\"\xe0\x01\n" +
 	"\fExecResponse\x121\n" +
@@ -883,39 +1025,44 @@ func file_vmsan_v1_agent_proto_rawDescGZIP() []byte {
 	return file_vmsan_v1_agent_proto_rawDescData
 }
 
-var file_vmsan_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_vmsan_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_vmsan_v1_agent_proto_goTypes = []any{
 	(*ConfigureRequest)(nil),  // 0: vmsan.v1.ConfigureRequest
 	(*GuestNetwork)(nil),      // 1: vmsan.v1.GuestNetwork
 	(*ConfigureResponse)(nil), // 2: vmsan.v1.ConfigureResponse
 	(*ExecRequest)(nil),       // 3: vmsan.v1.ExecRequest
-	(*ExecStart)(nil),         // 4: vmsan.v1.ExecStart
-	(*StdinEnd)(nil),          // 5: vmsan.v1.StdinEnd
-	(*ExecResponse)(nil),      // 6: vmsan.v1.ExecResponse
-	(*ExecStarted)(nil),       // 7: vmsan.v1.ExecStarted
-	(*ExecExited)(nil),        // 8: vmsan.v1.ExecExited
-	(*ExecFailed)(nil),        // 9: vmsan.v1.ExecFailed
-	(*ShutdownRequest)(nil),   // 10: vmsan.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 11: vmsan.v1.ShutdownResponse
+	(*TerminalSize)(nil),      // 4: vmsan.v1.TerminalSize
+	(*ExecStart)(nil),         // 5: vmsan.v1.ExecStart
+	(*Terminal)(nil),          // 6: vmsan.v1.Terminal
+	(*StdinEnd)(nil),          // 7: vmsan.v1.StdinEnd
+	(*ExecResponse)(nil),      // 8: vmsan.v1.ExecResponse
+	(*ExecStarted)(nil),       // 9: vmsan.v1.ExecStarted
+	(*ExecExited)(nil),        // 10: vmsan.v1.ExecExited
+	(*ExecFailed)(nil),        // 11: vmsan.v1.ExecFailed
+	(*ShutdownRequest)(nil),   // 12: vmsan.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 13: vmsan.v1.ShutdownResponse
 }
 var file_vmsan_v1_agent_proto_depIdxs = []int32{
 	1,  // 0: vmsan.v1.ConfigureRequest.network:type_name -> vmsan.v1.GuestNetwork
-	4,  // 1: vmsan.v1.ExecRequest.start:type_name -> vmsan.v1.ExecStart
-	5,  // 2: vmsan.v1.ExecRequest.stdin_end:type_name -> vmsan.v1.StdinEnd
-	7,  // 3: vmsan.v1.ExecResponse.started:type_name -> vmsan.v1.ExecStarted
-	8,  // 4: vmsan.v1.ExecResponse.exited:type_name -> vmsan.v1.ExecExited
-	9,  // 5: vmsan.v1.ExecResponse.failed:type_name -> vmsan.v1.ExecFailed
-	0,  // 6: vmsan.v1.AgentService.Configure:input_type -> vmsan.v1.ConfigureRequest
-	3,  // 7: vmsan.v1.AgentService.Exec:input_type -> vmsan.v1.ExecRequest
-	10, // 8: vmsan.v1.AgentService.Shutdown:input_type -> vmsan.v1.ShutdownRequest
-	2,  // 9: vmsan.v1.AgentService.Configure:output_type -> vmsan.v1.ConfigureResponse
-	6,  // 10: vmsan.v1.AgentService.Exec:output_type -> vmsan.v1.ExecResponse
-	11, // 11: vmsan.v1.AgentService.Shutdown:output_type -> vmsan.v1.ShutdownResponse
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	5,  // 1: vmsan.v1.ExecRequest.start:type_name -> vmsan.v1.ExecStart
+	7,  // 2: vmsan.v1.ExecRequest.stdin_end:type_name -> vmsan.v1.StdinEnd
+	4,  // 3: vmsan.v1.ExecRequest.resize:type_name -> vmsan.v1.TerminalSize
+	6,  // 4: vmsan.v1.ExecStart.tty:type_name -> vmsan.v1.Terminal
+	4,  // 5: vmsan.v1.Terminal.size:type_name -> vmsan.v1.TerminalSize
+	9,  // 6: vmsan.v1.ExecResponse.started:type_name -> vmsan.v1.ExecStarted
+	10, // 7: vmsan.v1.ExecResponse.exited:type_name -> vmsan.v1.ExecExited
+	11, // 8: vmsan.v1.ExecResponse.failed:type_name -> vmsan.v1.ExecFailed
+	0,  // 9: vmsan.v1.AgentService.Configure:input_type -> vmsan.v1.ConfigureRequest
+	3,  // 10: vmsan.v1.AgentService.Exec:input_type -> vmsan.v1.ExecRequest
+	12, // 11: vmsan.v1.AgentService.Shutdown:input_type -> vmsan.v1.ShutdownRequest
+	2,  // 12: vmsan.v1.AgentService.Configure:output_type -> vmsan.v1.ConfigureResponse
+	8,  // 13: vmsan.v1.AgentService.Exec:output_type -> vmsan.v1.ExecResponse
+	13, // 14: vmsan.v1.AgentService.Shutdown:output_type -> vmsan.v1.ShutdownResponse
+	12, // [12:15] is the sub-list for method output_type
+	9,  // [9:12] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_vmsan_v1_agent_proto_init() }
@@ -928,8 +1075,9 @@ func file_vmsan_v1_agent_proto_init() {
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_StdinEnd)(nil),
 		(*ExecRequest_Signal)(nil),
+		(*ExecRequest_Resize)(nil),
 	}
-	file_vmsan_v1_agent_proto_msgTypes[6].OneofWrappers = []any{
+	file_vmsan_v1_agent_proto_msgTypes[8].OneofWrappers = []any{
 		(*ExecResponse_Started)(nil),
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
@@ -942,7 +1090,7 @@ func file_vmsan_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vmsan_v1_agent_proto_rawDesc), len(file_vmsan_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -211,12 +211,21 @@ export declare type ExecRequest = Message<"vmsan.v1.ExecRequest"> & {
     case: "stdinEnd";
   } | {
     /**
-     * Signal number, sent to the process group.
+     * Signal number, sent to the process group, and in a terminal also to the
+     * group in its foreground.
      *
      * @generated from field: uint32 signal = 4;
      */
     value: number;
     case: "signal";
+  } | {
+    /**
+     * The caller's terminal has changed. Without `tty` nothing.
+     *
+     * @generated from field: vmsan.v1.TerminalSize resize = 5;
+     */
+    value: TerminalSize;
+    case: "resize";
   } | { case: undefined; value?: undefined };
 };
 
@@ -242,11 +251,19 @@ export declare type ExecRequestJson = {
   stdinEnd?: StdinEndJson;
 
   /**
-   * Signal number, sent to the process group.
+   * Signal number, sent to the process group, and in a terminal also to the
+   * group in its foreground.
    *
    * @generated from field: uint32 signal = 4;
    */
   signal?: number;
+
+  /**
+   * The caller's terminal has changed. Without `tty` nothing.
+   *
+   * @generated from field: vmsan.v1.TerminalSize resize = 5;
+   */
+  resize?: TerminalSizeJson;
 };
 
 /**
@@ -254,6 +271,46 @@ export declare type ExecRequestJson = {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export declare const ExecRequestSchema: GenMessage<ExecRequest, {jsonType: ExecRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.TerminalSize
+ */
+export declare type TerminalSize = Message<"vmsan.v1.TerminalSize"> & {
+  /**
+   * In characters, below 65536.
+   *
+   * @generated from field: uint32 rows = 1;
+   */
+  rows: number;
+
+  /**
+   * @generated from field: uint32 columns = 2;
+   */
+  columns: number;
+};
+
+/**
+ * @generated from message vmsan.v1.TerminalSize
+ */
+export declare type TerminalSizeJson = {
+  /**
+   * In characters, below 65536.
+   *
+   * @generated from field: uint32 rows = 1;
+   */
+  rows?: number;
+
+  /**
+   * @generated from field: uint32 columns = 2;
+   */
+  columns?: number;
+};
+
+/**
+ * Describes the message vmsan.v1.TerminalSize.
+ * Use `create(TerminalSizeSchema)` to create a new message.
+ */
+export declare const TerminalSizeSchema: GenMessage<TerminalSize, {jsonType: TerminalSizeJson}>;
 
 /**
  * @generated from message vmsan.v1.ExecStart
@@ -291,6 +348,14 @@ export declare type ExecStart = Message<"vmsan.v1.ExecStart"> & {
    * @generated from field: bool stdin = 5;
    */
   stdin: boolean;
+
+  /**
+   * Absent: no terminal, stdout and stderr apart. With it the process leads a
+   * session with a terminal of its own in the guest, and all output is stdout.
+   *
+   * @generated from field: vmsan.v1.Terminal tty = 6;
+   */
+  tty?: Terminal | undefined;
 };
 
 /**
@@ -329,6 +394,14 @@ export declare type ExecStartJson = {
    * @generated from field: bool stdin = 5;
    */
   stdin?: boolean;
+
+  /**
+   * Absent: no terminal, stdout and stderr apart. With it the process leads a
+   * session with a terminal of its own in the guest, and all output is stdout.
+   *
+   * @generated from field: vmsan.v1.Terminal tty = 6;
+   */
+  tty?: TerminalJson;
 };
 
 /**
@@ -336,6 +409,46 @@ export declare type ExecStartJson = {
  * Use `create(ExecStartSchema)` to create a new message.
  */
 export declare const ExecStartSchema: GenMessage<ExecStart, {jsonType: ExecStartJson}>;
+
+/**
+ * @generated from message vmsan.v1.Terminal
+ */
+export declare type Terminal = Message<"vmsan.v1.Terminal"> & {
+  /**
+   * @generated from field: vmsan.v1.TerminalSize size = 1;
+   */
+  size?: TerminalSize | undefined;
+
+  /**
+   * TERM, unless `env` has one; "xterm" when empty.
+   *
+   * @generated from field: string term = 2;
+   */
+  term: string;
+};
+
+/**
+ * @generated from message vmsan.v1.Terminal
+ */
+export declare type TerminalJson = {
+  /**
+   * @generated from field: vmsan.v1.TerminalSize size = 1;
+   */
+  size?: TerminalSizeJson;
+
+  /**
+   * TERM, unless `env` has one; "xterm" when empty.
+   *
+   * @generated from field: string term = 2;
+   */
+  term?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.Terminal.
+ * Use `create(TerminalSchema)` to create a new message.
+ */
+export declare const TerminalSchema: GenMessage<Terminal, {jsonType: TerminalJson}>;
 
 /**
  * @generated from message vmsan.v1.StdinEnd
