@@ -143,6 +143,32 @@ describe('the kernel and decide() agree', () => {
     }
   });
 
+  test('an old direct flow to somebody’s resolver ends when queries go to ours', async () => {
+    await set({ base: 'allow-all' });
+    const server = world.otherResolver.address;
+    const script = `const { connect } = require('node:net');
+      const socket = connect(53, '${server}', () => console.log('open'));
+      const query = Buffer.from('0021abcd01000001000000000000037777770765786d61706c65036f72670000010001', 'hex');
+      socket.on('data', () => console.log('answer'));
+      socket.on('error', () => console.log('reset'));
+      process.stdin.on('data', () => socket.write(query));`;
+    const client = networks.spawn(SLOT, [process.execPath, '-e', script]);
+    let said = '';
+    client.stdout!.on('data', (chunk: Buffer) => (said += String(chunk)));
+    try {
+      await until('the flow is open', () => said.includes('open'));
+      client.stdin!.write('ask\n');
+      await until('it is answered', () => said.includes('answer'));
+      await set({ deniedCidrs: ['private'] });
+      const mark = await lab.mark();
+      client.stdin!.write('ask\n');
+      await until('it is reset', () => said.includes('reset'));
+      assert.equal(await lab.packetsTo(server, { protocol: 'tcp', port: 53, since: mark }), 0);
+    } finally {
+      killGroup(client);
+    }
+  });
+
   async function ruleset(): Promise<string> {
     const argv = ['ip', 'netns', 'exec', 'vmsan-vm-00000003', 'nft', 'list', 'ruleset'];
     const { stdout } = await lab.exec(argv, { check: true });
@@ -165,7 +191,9 @@ describe('the kernel and decide() agree', () => {
     if (destination === world.host.address || random() < 0.5) {
       return { destination, protocol: 'tcp', port: world.ports.http };
     }
-    const { https, echo, lines } = world.ports;
+    const { https, echo, lines, dns } = world.ports;
+    const resolvers: string[] = [world.resolver.address, world.otherResolver.address];
+    if (resolvers.includes(destination)) return { destination, protocol: 'tcp', port: dns };
     const tcp = { destination, protocol: 'tcp', port: pick([https, echo, lines]) } as const;
     const udp = { destination, protocol: 'udp', port: echo } as const;
     return pick<Probe>([tcp, udp, { destination, protocol: 'icmp' }]);
