@@ -4,7 +4,7 @@ import { messageOf } from '../host/failure.ts';
 import { processesOfUsers } from '../host/process.ts';
 import { run } from '../host/run.ts';
 import { NETNS_DIR, slotOfUid, vmOfNetns } from '../net/plan.ts';
-import { replaceRuleset } from '../net/vm-links.ts';
+import { replaceCaps, replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
 import { meetAgent } from './boot.ts';
@@ -71,7 +71,9 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
     await abandon(context, vm);
     return false;
   }
-  replaceRuleset(networkOf(context, vm), context.host, vm.policy, vm.generation);
+  const network = networkOf(context, vm);
+  replaceRuleset(network, context.host, vm.policy, vm.generation);
+  replaceCaps(network, context.host);
   // An agent that does not answer keeps nobody from starting.
   context.events.add('adopted', vm);
   goLive(context, vm.id, { machine, agent: meetAgent(machine, ADOPT_DEADLINE_MS) });

@@ -1,3 +1,4 @@
+import { CLOSED_FLOW_SECONDS } from './vm-caps.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
 
 /** What the host's table holds beside its constant chains. */
@@ -70,6 +71,13 @@ table inet vmsan {
     rules.lentLinks.map((link) => `"${link}"`),
   )}
 
+  # Of a guest's flow that has ended, a busy host's table remembers little.
+  ct timeout ended {
+    protocol tcp
+    l3proto ip
+    policy = { time_wait: ${CLOSED_FLOW_SECONDS} }
+  }
+
   # Before connection tracking: a VM link carries its VM's address and no
   # other, and the gate hears VM links only.
   chain sources {
@@ -85,6 +93,7 @@ table inet vmsan {
   # Before any DNAT of the host's: what a VM addresses to the host itself.
   chain before_dnat {
     type filter hook prerouting priority mangle; policy accept;
+    iifname @vm_links meta l4proto tcp ct timeout set "ended"
     iifname @vm_links goto to_host
   }
   chain to_host {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { readPolicy } from '../policy/policy.ts';
 import { renderHostRuleset } from './host-ruleset.ts';
 import { planHost, planVm } from './plan.ts';
+import { renderVmCaps } from './vm-caps.ts';
 import { renderVmRuleset } from './vm-ruleset.ts';
 
 const POOLS = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
@@ -14,6 +15,10 @@ const vm = planVm(POOLS, 7, 'vm-0badcafe');
 test('docs/network.md shows a VM’s ruleset as it is', () => {
   const rendered = renderVmRuleset(vm, host, policy, 3);
   assert.deepEqual(shownUnder('The ruleset of a VM'), lines(rendered));
+});
+
+test('docs/network.md shows a VM’s caps as they are', () => {
+  assert.deepEqual(shownUnder('The caps of a VM'), lines(renderVmCaps(vm, host)));
 });
 
 test('docs/network.md shows the host’s table as it is', () => {

@@ -6,6 +6,7 @@ import { run } from '../host/run.ts';
 import { linkExists, writeSysctl } from '../host/sysctl.ts';
 import type { Policy } from '../policy/policy.ts';
 import { NETNS_DIR, type HostNetwork, type VmNetwork } from './plan.ts';
+import { CLOSED_FLOW_SECONDS, renderVmCaps } from './vm-caps.ts';
 import { renderVmRuleset } from './vm-ruleset.ts';
 
 /**
@@ -37,8 +38,9 @@ export function openGuardedTap(
     writeSysctl('net/netfilter/nf_conntrack_tcp_loose', '0');
     // A refusal is said each time: the guest's own packets alone cause it (ip-sysctl, icmp_ratelimit).
     writeSysctl('net/ipv4/icmp_ratelimit', '0');
+    writeSysctl('net/netfilter/nf_conntrack_tcp_timeout_time_wait', String(CLOSED_FLOW_SECONDS));
     const tap = openTap(vm.tap);
-    nftables(undefined, renderVmRuleset(vm, host, policy, generation));
+    nftables(undefined, renderVmRuleset(vm, host, policy, generation) + renderVmCaps(vm, host));
     return tap;
   });
 }
@@ -75,6 +77,11 @@ export function replaceRuleset(
   generation: number,
 ): void {
   nftables(vm.netnsPath, renderVmRuleset(vm, host, policy, generation));
+}
+
+/** Renews the caps of a VM's netns, which an earlier vmsan may have made otherwise. */
+export function replaceCaps(vm: VmNetwork, host: HostNetwork): void {
+  nftables(vm.netnsPath, renderVmCaps(vm, host));
 }
 
 /** Removes the netns and with it every link of the VM. Already gone is success. */

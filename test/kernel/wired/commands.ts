@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline';
 import type { VmNetwork } from '../../../src/net/plan.ts';
+import type { Caps } from '../../../src/net/vm-caps.ts';
 import type { PolicyWords } from '../../../src/policy/policy.ts';
 import { killGroup, type ExecOptions, type ExecResult } from '../../lab/command.ts';
 import type { Lab } from '../../lab/lab.ts';
@@ -12,6 +13,7 @@ export type Said = string | PolicyWords;
 export type Command =
   | { do: 'add'; slot: number; policy: Said }
   | { do: 'policy'; slot: number; policy: Said; generation: number }
+  | { do: 'caps'; slot: number; caps: Partial<Caps> }
   | { do: 'frames'; slot: number; frames: string[] }
   | { do: 'remove'; slot: number };
 

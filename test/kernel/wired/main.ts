@@ -1,7 +1,9 @@
 import { createInterface } from 'node:readline';
 import { Failure } from '../../../src/host/failure.ts';
+import { nftables } from '../../../src/host/nft.ts';
 import type { LentSysctl } from '../../../src/net/host-network.ts';
 import { planHost, planVm, type VmNetwork } from '../../../src/net/plan.ts';
+import { CAPS, renderVmCaps } from '../../../src/net/vm-caps.ts';
 import * as links from '../../../src/net/vm-links.ts';
 import { SharedNetwork } from '../../../src/daemon/shared-network.ts';
 import { upstreamsOf } from '../../../src/daemon/upstreams.ts';
@@ -47,6 +49,9 @@ async function obey(command: Command): Promise<unknown> {
       links.replaceRuleset(network, host, policy, command.generation);
       return null;
     }
+    case 'caps':
+      nftables(network.netnsPath, renderVmCaps(network, host, { ...CAPS, ...command.caps }));
+      return null;
     case 'frames':
       for (const frame of command.frames) {
         await guestOf(slot).sendFrame(Buffer.from(frame, 'hex'));

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { createInterface } from 'node:readline';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { CAPS } from '../../src/net/vm-caps.ts';
+import { killGroup } from '../lab/command.ts';
+import { Lab } from '../lab/lab.ts';
+import { TREE } from '../lab/paths.ts';
+import * as world from '../lab/world.ts';
+import { WiredNetworks } from './wired/commands.ts';
+import type { FlowCount } from './wired/many-flows.ts';
+import type { Outcome, Probe } from './wired/probe.ts';
+import { fetch, lookUp } from './wired/programs.ts';
+
+const PAGE = `http://${world.website.address}/`;
+const UNBOUNDED = { flows: 1_000_000, newFlowsPerSecond: 1_000_000, queriesPerSecond: 1_000_000 };
+const STRICT = {
+  allowedCidrs: ['203.0.113.0/24'],
+  deniedCidrs: ['203.0.113.40/31'],
+};
+/** One for each rule of the policy that says no. */
+const DENIED: Probe[] = [
+  world.metadata.address,
+  world.npm.address,
+  world.github.address,
+  world.host.address,
+  '172.16.2.2',
+  '10.200.0.1',
+].flatMap((destination): Probe[] => [
+  { destination, protocol: 'tcp', port: world.ports.http },
+  { destination, protocol: 'udp', port: world.ports.echo },
+  { destination, protocol: 'icmp' },
+]);
+
+describe('the caps of a VM', () => {
+  let lab: Lab;
+  let networks: WiredNetworks;
+  let generation = 1;
+
+  before(async () => {
+    lab = await Lab.start();
+    await lab.assertNoWayOut();
+    networks = await WiredNetworks.start(lab);
+    await networks.add(1, 'allow-all');
+    await networks.add(2, 'allow-all');
+  });
+  beforeEach(async () => {
+    await setPolicy('allow-all');
+    await inNetns('nft', 'delete', 'table', 'inet', 'vmsan_caps');
+  });
+  after(async () => {
+    await networks?.[Symbol.asyncDispose]();
+    await lab?.stop();
+  });
+
+  const setPolicy = (policy: 'allow-all' | typeof STRICT) =>
+    networks.do({ do: 'policy', slot: 1, policy, generation: ++generation });
+  const setCaps = (caps: Partial<typeof CAPS>) => networks.do({ do: 'caps', slot: 1, caps });
+  const inNetns = (...argv: string[]) =>
+    lab.exec(['ip', 'netns', 'exec', 'vmsan-vm-00000001', ...argv], { check: true });
+
+  /** Flows of the first guest to the website's echo server. */
+  async function manyFlows(count: number) {
+    const script = `${TREE}/test/kernel/wired/many-flows.ts`;
+    const argv = [script, world.website.address, String(world.ports.echo), String(count)];
+    const child = networks.spawn(1, [process.execPath, ...argv]);
+    const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    const line = async () => String((await lines.next()).value);
+    return {
+      opened: JSON.parse(await line()) as FlowCount,
+      /** How many of them answer. */
+      ask: async (word = 'hello') => {
+        child.stdin!.write(`${word}\n`);
+        return Number(await line());
+      },
+      [Symbol.dispose]: () => killGroup(child),
+    };
+  }
+
+  async function probe(probes: Probe[]): Promise<Outcome[]> {
+    const argv = [process.execPath, `${TREE}/test/kernel/wired/probe.ts`, JSON.stringify(probes)];
+    const { stdout, stderr } = await networks.exec(1, argv);
+    assert.notEqual(stdout, '', stderr);
+    return JSON.parse(stdout) as Outcome[];
+  }
+
+  async function everyDenyHolds(): Promise<void> {
+    const mark = await lab.mark();
+    assert.deepEqual(
+      await probe(DENIED),
+      DENIED.map(() => 'refused'),
+    );
+    const to = new Set(DENIED.map(({ destination }) => destination));
+    const arrived = await lab.arrivals(mark);
+    assert.deepEqual(
+      arrived.filter(({ address }) => to.has(address)),
+      [],
+    );
+  }
+
+  test('as they are: a VM has its flows, and one more is refused; the first go on', async () => {
+    await setCaps({ newFlowsPerSecond: UNBOUNDED.newFlowsPerSecond });
+    using flows = await manyFlows(CAPS.flows + 5);
+    assert.deepEqual(flows.opened, { open: CAPS.flows, refused: 5 });
+    assert.equal((await fetch(networks, 1, PAGE)).exitCode, 7, 'refused, at once');
+    assert.equal((await fetch(networks, 2, PAGE)).exitCode, 0, 'another VM is untouched');
+    await setPolicy('allow-all');
+    assert.equal((await fetch(networks, 1, PAGE)).exitCode, 7, 'after a change of policy too');
+    assert.equal(await flows.ask(), CAPS.flows);
+    assert.equal(await flows.ask('close one'), CAPS.flows - 1);
+    assert.equal((await fetch(networks, 1, PAGE)).exitCode, 0, 'there is room for one');
+  });
+
+  test('new flows have a rate; what is over it is dropped, and another VM is untouched', async () => {
+    await setCaps({ newFlowsPerSecond: 1 });
+    const mark = await lab.mark();
+    const script = `const socket = require('node:dgram').createSocket('udp4');
+      for (let port = 20000; port < 20200; port++) socket.send('x', port, '${world.github.address}');
+      setTimeout(() => process.exit(), 200);`;
+    await networks.exec(1, [process.execPath, '-e', script], { check: true });
+    const { length } = (await lab.arrivals(mark)).filter(
+      ({ address, protocol }) => address === world.github.address && protocol === 'udp',
+    );
+    assert.ok(length >= 1 && length < 50, `${length} of 200 arrived`);
+    assert.equal((await fetch(networks, 2, PAGE)).exitCode, 0);
+  });
+
+  test('queries to the gate have a rate, and another VM’s are answered', async () => {
+    await setCaps({ queriesPerSecond: 1 });
+    const script = `const socket = require('node:dgram').createSocket('udp4');
+      const query = Buffer.from('0021010000010000000000000377777707657861' +
+        '6d706c65036f72670000010001', 'hex');
+      let answers = 0;
+      socket.on('message', () => answers++);
+      for (let i = 0; i < 200; i++) socket.send(query, 53, '172.16.1.1');
+      setTimeout(() => { console.log(answers); process.exit(); }, 500);`;
+    const { stdout } = await networks.exec(1, [process.execPath, '-e', script], { check: true });
+    assert.ok(Number(stdout) >= 1 && Number(stdout) < 50, `${stdout.trim()} of 200 answered`);
+    assert.match(
+      await lookUp(networks, 2, '172.16.2.1', world.website.name),
+      new RegExp(`\\sA\\s${world.website.address}`),
+    );
+  });
+
+  test('every deny is one with every cap reached, at once and for old flows', async () => {
+    await setCaps(UNBOUNDED);
+    using flows = await manyFlows(3);
+    await setCaps({ flows: 0, newFlowsPerSecond: 1, queriesPerSecond: 1 });
+    await inNetns('nft', 'flush', 'set', 'inet', 'vmsan_caps', 'open_flows');
+    assert.equal((await fetch(networks, 1, PAGE)).exitCode, 7);
+    await setPolicy(STRICT);
+    await everyDenyHolds();
+    assert.equal(await flows.ask(), 3, 'what is still allowed goes on');
+    await networks.do({ do: 'policy', slot: 1, policy: 'deny-all', generation: ++generation });
+    await everyDenyHolds();
+    assert.equal(await flows.ask(), 0, 'what is not has ended');
+  });
+
+  test('every deny is one with the set of the caps full of something else', async () => {
+    await setCaps({ ...UNBOUNDED, flows: 0 });
+    assert.equal((await fetch(networks, 1, PAGE)).exitCode, 7);
+    const set = ['inet', 'vmsan_caps', 'open_flows'];
+    await inNetns('nft', 'flush', 'set', ...set);
+    await inNetns('nft', 'add', 'element', ...set, '{ 198.51.100.200 ct count over 1 }');
+    // The kernel skips the rest of a rule whose set is full: the cap is not one now.
+    assert.equal((await fetch(networks, 1, PAGE)).exitCode, 0);
+    await setPolicy(STRICT);
+    await everyDenyHolds();
+    assert.equal((await fetch(networks, 1, PAGE)).exitCode, 0);
+  });
+
+  test('the host forgets a flow soon after its end', async () => {
+    await setCaps(UNBOUNDED);
+    assert.equal((await fetch(networks, 1, PAGE)).exitCode, 0);
+    for (const look of [
+      lab.exec(['cat', '/proc/net/nf_conntrack']),
+      inNetns('cat', '/proc/net/nf_conntrack'),
+    ]) {
+      const ended = (await look).stdout
+        .split('\n')
+        .filter((line) => / TIME_WAIT src=172\.16\.1\.2 /.test(line));
+      assert.notEqual(ended.length, 0);
+      for (const line of ended) assert.ok(Number(line.split(/ +/)[4]) <= 10, line);
+    }
+  });
+});
