@@ -1,19 +1,24 @@
 import { networkInterfaces } from 'node:os';
 import { policyOf } from '../api/values.ts';
+import { Failure } from '../host/failure.ts';
 import type { HostNetwork } from '../net/plan.ts';
 import type { ReadPolicy, Surroundings } from '../policy/policy.ts';
 
 /** A policy as a request says it. */
 export interface PolicyRequest {
   policy: string;
+  allowedDomains: readonly string[];
   allowedCidrs: readonly string[];
   deniedCidrs: readonly string[];
 }
 
 /** Reads a policy on this host, as it is now. @throws Failure `bad_input` */
 export function readRequest(host: HostNetwork, request: PolicyRequest): ReadPolicy {
-  const { policy: base, allowedCidrs, deniedCidrs } = request;
-  return policyOf({ base, allowedCidrs, deniedCidrs }, surroundingsOf(host));
+  const { policy: base, allowedDomains, allowedCidrs, deniedCidrs } = request;
+  if (allowedDomains.length > 0) {
+    throw new Failure('bad_input', 'allowed domains are not enforced yet, so vmsan refuses them');
+  }
+  return policyOf({ base, allowedDomains, allowedCidrs, deniedCidrs }, surroundingsOf(host));
 }
 
 /** What no VM reaches on this host. Addresses of links that are down are left out. */

@@ -168,5 +168,6 @@ function describeNetwork({ policy, generation }: VmRecord): MessageInitShape<typ
     allowedCidrs: [...policy.allowed],
     deniedCidrs: [...policy.denied],
     openedCidrs: [...policy.opened],
+    allowedDomains: [...policy.domains],
   };
 }

@@ -1,6 +1,10 @@
 import { addressNumber, rangeOf, type Range } from './cidr.ts';
+import { domainMatcher } from './domain-matcher.ts';
+import { parseDomain } from './domain.ts';
+import { dohNetworks } from './doh.ts';
 import { CLOSED_NETWORKS } from './never.ts';
 import type { Policy, Surroundings } from './policy.ts';
+import { EVASIONS, holdsPort } from './ports.ts';
 
 /** The first packet of a flow, as far as a policy looks at it. */
 export interface Packet {
@@ -10,9 +14,19 @@ export interface Packet {
   port?: number;
 }
 
-/** `resolver`: vmsan's own resolver gets it, whatever its destination, and judges the name. */
-export type Verdict = 'allow' | 'deny' | 'resolver';
-export type Rule = 'resolver' | 'never' | 'denied' | 'allowed' | 'default';
+/** `resolver`, `proxy`: vmsan's own gets it, whatever its destination, and judges the name. */
+export type Verdict = 'allow' | 'deny' | 'resolver' | 'proxy';
+export type Rule =
+  | 'resolver'
+  | 'never'
+  | 'denied'
+  | 'allowed'
+  | 'evasion'
+  | 'proxy'
+  | 'learned'
+  | 'private'
+  | 'name'
+  | 'default';
 
 export interface Decision {
   verdict: Verdict;
@@ -24,6 +38,8 @@ export interface Decision {
 export interface VmSurroundings extends Surroundings {
   /** The guest's own gateway, where its resolver is. */
   gateway: string;
+  /** The allowed name that holds an address for a protocol and port right now, if one does. */
+  learned?: (address: string, protocol: 'tcp' | 'udp', port: number) => string | undefined;
 }
 
 /**
@@ -36,12 +52,8 @@ export function decide(policy: Policy, packet: Packet, world: VmSurroundings): D
 
 /** `decide` for many packets under one policy. */
 export function decider(policy: Policy, world: VmSurroundings): (packet: Packet) => Decision {
-  const pools = world.vmPools.map(rangeOf);
-  const hosts = new Set(world.hostAddresses.map(addressNumber));
-  const closed = CLOSED_NETWORKS.map((network) => ({ ...network, ...rangeOf(network.cidr) }));
-  const allowed = policy.allowed.map(rangeOf);
-  const denied = policy.denied.map(rangeOf);
-  const opened = policy.opened.map(rangeOf);
+  const byAddress = addressRules(policy, world);
+  const byName = policy.domains.length === 0 ? undefined : nameRules(policy, world);
 
   return (packet) => {
     const { destination } = packet;
@@ -49,6 +61,25 @@ export function decider(policy: Policy, world: VmSurroundings): (packet: Packet)
       return decision('resolver', 'resolver', 'port 53 goes to the resolver of vmsan');
     }
     const address = addressNumber(destination);
+    const listed = byAddress(destination, address);
+    if (listed !== undefined) return listed;
+    const named = byName?.(packet, address);
+    if (named !== undefined) return named;
+    const words = policy.default === 'allow' ? 'allows' : 'denies';
+    return decision(policy.default, 'default', `no list names it, and ${policy.base} ${words} it`);
+  };
+}
+
+/** What is said of a destination by its address alone; undefined when nothing is. */
+export function addressRules(policy: Policy, world: Surroundings) {
+  const pools = world.vmPools.map(rangeOf);
+  const hosts = new Set(world.hostAddresses.map(addressNumber));
+  const closed = CLOSED_NETWORKS.map((network) => ({ ...network, ...rangeOf(network.cidr) }));
+  const allowed = policy.allowed.map(rangeOf);
+  const denied = policy.denied.map(rangeOf);
+  const opened = policy.opened.map(rangeOf);
+
+  return (destination: string, address: number): Decision | undefined => {
     const pool = holding(pools, address);
     if (pool !== undefined) {
       return decision('deny', 'never', `${destination} is in ${pool.cidr}, the networks of VMs`);
@@ -70,8 +101,32 @@ export function decider(policy: Policy, world: VmSurroundings): (packet: Packet)
     if (allow !== undefined) {
       return decision('allow', 'allowed', `${destination} is in the allowed ${allow.cidr}`);
     }
-    const words = policy.default === 'allow' ? 'allows' : 'denies';
-    return decision(policy.default, 'default', `no list names it, and ${policy.base} ${words} it`);
+    return undefined;
+  };
+}
+
+/** What domain rules make of a packet that no network is said of; undefined leaves it to the default. */
+function nameRules({ domains }: Policy, { learned }: VmSurroundings) {
+  const matcher = domainMatcher(domains);
+  const doh = dohNetworks(domains.map(parseDomain)).map(rangeOf);
+
+  return ({ destination, protocol, port }: Packet, address: number): Decision | undefined => {
+    if ((protocol !== 'tcp' && protocol !== 'udp') || port === undefined) return undefined;
+    const evasion = EVASIONS.find((each) => holdsPort([each], protocol, port));
+    if (evasion !== undefined) {
+      return decision('deny', 'evasion', `${evasion.what} would carry names past the policy`);
+    }
+    const web = protocol === 'tcp' && (port === 80 || port === 443);
+    if (web && port === 443 && holding(doh, address) !== undefined) {
+      return decision('deny', 'evasion', `${destination} is a public resolver's: DNS over HTTPS`);
+    }
+    if (web) {
+      if (!matcher.covers(protocol, port)) return undefined;
+      return decision('proxy', 'proxy', `TCP port ${port} goes to vmsan's proxy, by name`);
+    }
+    const name = learned?.(destination, protocol, port);
+    if (name === undefined) return undefined;
+    return decision('allow', 'learned', `${destination} is ${name}, which may be reached there`);
   };
 }
 
@@ -79,10 +134,10 @@ function isQuery({ protocol, port }: Packet): boolean {
   return port === 53 && (protocol === 'tcp' || protocol === 'udp');
 }
 
-function holding<T extends Range>(ranges: readonly T[], address: number): T | undefined {
+export function holding<T extends Range>(ranges: readonly T[], address: number): T | undefined {
   return ranges.find(({ first, last }) => first <= address && address <= last);
 }
 
-function decision(verdict: Verdict, rule: Rule, reason: string): Decision {
+export function decision(verdict: Verdict, rule: Rule, reason: string): Decision {
   return { verdict, rule, reason };
 }

@@ -5,48 +5,63 @@ import { policyFlags, readPolicy, type PolicyWords, type Surroundings } from './
 
 const A = ['198.51.100.0/24'];
 const D = ['203.0.113.0/24'];
+const N = ['*.github.com', 'npmjs.org:443'];
 const WORLD: Surroundings = {
   vmPools: ['172.16.0.0/16', '10.200.0.0/16'],
   hostAddresses: ['127.0.0.1', '192.0.2.10'],
 };
 
-/** The whole table: base x allowed x denied → base, default, and the notices that matter. */
-const TABLE: [
-  base: string,
-  allowed: boolean,
-  denied: boolean,
-  result: string,
-  notices: RegExp[],
-][] = [
-  ['', false, false, 'allow-all allow', []],
-  ['', true, false, 'custom deny', [/custom: only what is allowed/, /no name resolves/]],
-  ['', false, true, 'custom allow', [/custom: all but what is denied/]],
-  ['', true, true, 'custom deny', [/custom: only what is allowed/, /no name resolves/]],
-  ['allow-all', false, false, 'allow-all allow', []],
-  ['allow-all', true, false, 'custom deny', [/^warning: .*only the list/, /no name resolves/]],
-  ['allow-all', false, true, 'custom allow', [/custom: all but what is denied/]],
-  ['allow-all', true, true, 'custom deny', [/^warning: .*only the list/, /no name resolves/]],
-  ['deny-all', false, false, 'deny-all deny', []],
-  ['deny-all', true, false, 'custom deny', [/custom: only what is allowed/, /no name resolves/]],
-  ['deny-all', false, true, 'custom deny', [/custom: nothing is/, /no name resolves/]],
-  ['deny-all', true, true, 'custom deny', [/custom: only what is allowed/, /no name resolves/]],
-  ['custom', true, false, 'custom deny', [/no name resolves/]],
-  ['custom', false, true, 'custom allow', []],
-  ['custom', true, true, 'custom deny', [/no name resolves/]],
+/**
+ * The whole table: base x names x allowed x denied → base, default, and the
+ * notices that matter. With names there is one less: some names resolve.
+ */
+const TABLE: [base: string, lists: string, result: string, notices: RegExp[]][] = [
+  ['', '', 'allow-all allow', []],
+  ['', 'A', 'custom deny', [/custom: only what is allowed/, /no name resolves/]],
+  ['', 'D', 'custom allow', [/custom: all but what is denied/]],
+  ['', 'AD', 'custom deny', [/custom: only what is allowed/, /no name resolves/]],
+  ['', 'N', 'custom deny', [/custom: only what is allowed/]],
+  ['', 'NA', 'custom deny', [/custom: only what is allowed/]],
+  ['', 'ND', 'custom deny', [/custom: only what is allowed/]],
+  ['', 'NAD', 'custom deny', [/custom: only what is allowed/]],
+  ['allow-all', '', 'allow-all allow', []],
+  ['allow-all', 'A', 'custom deny', [/^warning: .*only the list/, /no name resolves/]],
+  ['allow-all', 'D', 'custom allow', [/custom: all but what is denied/]],
+  ['allow-all', 'AD', 'custom deny', [/^warning: .*only the list/, /no name resolves/]],
+  ['allow-all', 'N', 'custom deny', [/^warning: .*only the list/]],
+  ['allow-all', 'NA', 'custom deny', [/^warning: .*only the list/]],
+  ['allow-all', 'ND', 'custom deny', [/^warning: .*only the list/]],
+  ['allow-all', 'NAD', 'custom deny', [/^warning: .*only the list/]],
+  ['deny-all', '', 'deny-all deny', []],
+  ['deny-all', 'A', 'custom deny', [/custom: only what is allowed/, /no name resolves/]],
+  ['deny-all', 'D', 'custom deny', [/custom: nothing is/, /no name resolves/]],
+  ['deny-all', 'AD', 'custom deny', [/custom: only what is allowed/, /no name resolves/]],
+  ['deny-all', 'N', 'custom deny', [/custom: only what is allowed/]],
+  ['deny-all', 'NA', 'custom deny', [/custom: only what is allowed/]],
+  ['deny-all', 'ND', 'custom deny', [/custom: only what is allowed/]],
+  ['deny-all', 'NAD', 'custom deny', [/custom: only what is allowed/]],
+  ['custom', 'A', 'custom deny', [/no name resolves/]],
+  ['custom', 'D', 'custom allow', []],
+  ['custom', 'AD', 'custom deny', [/no name resolves/]],
+  ['custom', 'N', 'custom deny', []],
+  ['custom', 'NA', 'custom deny', []],
+  ['custom', 'ND', 'custom deny', []],
+  ['custom', 'NAD', 'custom deny', []],
 ];
 
-for (const [base, allowed, denied, result, notices] of TABLE) {
-  const lists = `${allowed ? ' allowed' : ''}${denied ? ' denied' : ''}`;
-  test(`${base || 'no base'} with${lists || ' no list'} is ${result}`, () => {
+for (const [base, lists, result, notices] of TABLE) {
+  test(`${base || 'no base'} with ${lists || 'no list'} is ${result}`, () => {
     const words = {
       base,
-      allowedCidrs: allowed ? A : [],
-      deniedCidrs: denied ? D : [],
+      allowedDomains: lists.includes('N') ? N : [],
+      allowedCidrs: lists.includes('A') ? A : [],
+      deniedCidrs: lists.includes('D') ? D : [],
     };
     const read = readPolicy(words, WORLD);
     assert.equal(`${read.policy.base} ${read.policy.default}`, result);
     assert.deepEqual(read.policy.allowed, words.allowedCidrs);
     assert.deepEqual(read.policy.denied, words.deniedCidrs);
+    assert.deepEqual(read.policy.domains, words.allowedDomains);
     assert.equal(read.notices.length, notices.length, read.notices.join('\n'));
     notices.forEach((notice, index) => assert.match(read.notices[index] ?? '', notice));
     assert.deepEqual(readPolicy(wordsOf(policyFlags(read.policy)), WORLD).policy, read.policy);
@@ -78,6 +93,11 @@ test('a deny that swallows an allow is a warning', () => {
   const warnings = readPolicy(words, WORLD).notices.filter((text) => text.startsWith('warning'));
   assert.equal(warnings.length, 1);
   assert.match(warnings[0] ?? '', /10\.1\.0\.0\/16 lies inside the denied 10\.0\.0\.0\/8/);
+});
+
+test('names that a denied network swallows are a warning', () => {
+  const { notices } = readPolicy({ allowedDomains: N, deniedCidrs: ['0.0.0.0/0'] }, WORLD);
+  assert.match(notices.at(-1) ?? '', /^warning: every address is denied/);
 });
 
 const OPENED: [entry: string, opens: boolean][] = [
@@ -116,10 +136,11 @@ test('what can never be opened cannot be allowed', () => {
 });
 
 function wordsOf(flags: string): PolicyWords {
-  const valueOf = (flag: string) => new RegExp(`${flag} (\\S+)`).exec(flags)?.[1];
+  const valueOf = (flag: string) => new RegExp(`${flag} "?([^\\s"]+)`).exec(flags)?.[1];
   const list = (flag: string) => [valueOf(flag) ?? []].flat();
   return {
     base: valueOf('--network-policy') ?? '',
+    allowedDomains: list('--allowed-domain'),
     allowedCidrs: list('--allowed-cidr'),
     deniedCidrs: list('--denied-cidr'),
   };

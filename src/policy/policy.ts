@@ -1,4 +1,5 @@
 import { contains, mergeCidrs, readCidrs } from './cidr.ts';
+import { domainNotices, parseDomains } from './domain-list.ts';
 import { PolicyError } from './error.ts';
 import { CLOSED_NETWORKS } from './never.ts';
 
@@ -16,6 +17,8 @@ export interface Policy {
   readonly denied: readonly string[];
   /** The allowed entries that open a part of what guests otherwise never reach. */
   readonly opened: readonly string[];
+  /** Allowed names, canonical and sorted; with any, the default is to deny. */
+  readonly domains: readonly string[];
 }
 
 export const ALLOW_ALL: Policy = bare('allow-all', 'allow');
@@ -28,7 +31,8 @@ export const DEFAULT_POLICY = ALLOW_ALL;
 export interface PolicyWords {
   /** `--network-policy`; empty or absent when it was not said. */
   base?: string;
-  /** Each may hold several, between commas. */
+  /** Each of these may hold several, between commas. */
+  allowedDomains?: readonly string[];
   allowedCidrs?: readonly string[];
   deniedCidrs?: readonly string[];
 }
@@ -60,7 +64,9 @@ export function readPolicy(words: PolicyWords, world: Surroundings = NOWHERE): R
   const entries = readCidrs(words.allowedCidrs ?? []);
   const allowed = mergeCidrs(entries);
   const denied = mergeCidrs(readCidrs(words.deniedCidrs ?? []));
-  if (allowed.length === 0 && denied.length === 0) {
+  const domains = parseDomains(words.allowedDomains ?? []);
+  const allows = allowed.length > 0 || domains.length > 0;
+  if (!allows && denied.length === 0) {
     if (base === 'custom') {
       throw new PolicyError(
         '"custom" needs a list of what to allow or deny',
@@ -72,12 +78,13 @@ export function readPolicy(words: PolicyWords, world: Surroundings = NOWHERE): R
   const opened = mergeCidrs(entries.filter((entry) => opens(entry, world)));
   const policy: Policy = {
     base: 'custom',
-    default: base === 'deny-all' || allowed.length > 0 ? 'deny' : 'allow',
+    default: base === 'deny-all' || allows ? 'deny' : 'allow',
     allowed,
     denied,
     opened,
+    domains: domains.map(({ text }) => text),
   };
-  return { policy, notices: noticesOf(base, policy) };
+  return { policy, notices: [...noticesOf(base, policy), ...domainNotices(domains)] };
 }
 
 /** Reads a base by its name. @throws PolicyError */
@@ -90,24 +97,27 @@ export function readBase(text: string): PolicyBase {
   );
 }
 
-/** True when guests under this policy have their names resolved. */
+/** True when guests under this policy have names resolved, all or those that it allows. */
 export function resolvesNames(policy: Policy): boolean {
-  return policy.default === 'allow';
+  return policy.default === 'allow' || policy.domains.length > 0;
 }
 
 /** The flags that give this policy, for a command to type. */
 export function policyFlags(policy: Policy): string {
-  const { base, default: verdict, allowed, denied } = policy;
-  const named = base === 'custom' && allowed.length === 0 && verdict === 'deny' ? 'deny-all' : base;
+  const { base, default: verdict, allowed, denied, domains } = policy;
+  const bare = allowed.length === 0 && domains.length === 0;
+  const named = base === 'custom' && bare && verdict === 'deny' ? 'deny-all' : base;
   return [
     `--network-policy ${named}`,
+    // In quotes, or the shell would read the "*".
+    ...(domains.length === 0 ? [] : [`--allowed-domain "${domains.join(',')}"`]),
     ...(allowed.length === 0 ? [] : [`--allowed-cidr ${allowed.join(',')}`]),
     ...(denied.length === 0 ? [] : [`--denied-cidr ${denied.join(',')}`]),
   ].join(' ');
 }
 
 function bare(base: PolicyBase, verdict: Policy['default']): Policy {
-  return { base, default: verdict, allowed: [], denied: [], opened: [] };
+  return { base, default: verdict, allowed: [], denied: [], opened: [], domains: [] };
 }
 
 /** Whether an allowed entry opens what is otherwise closed. @throws PolicyError when it never can */
@@ -128,13 +138,14 @@ function isHosts(entry: string, world: Surroundings): boolean {
 }
 
 function noticesOf(base: PolicyBase | undefined, policy: Policy): string[] {
-  const { allowed, denied, opened } = policy;
+  const { allowed, denied, opened, domains } = policy;
   const notices: string[] = [];
-  if (base === 'allow-all' && allowed.length > 0) {
+  const allows = allowed.length > 0 || domains.length > 0;
+  if (base === 'allow-all' && allows) {
     notices.push('warning: allow-all with an allow list is custom: only the list is reachable');
   } else if (base !== 'custom') {
     const rest = policy.default === 'allow' ? 'all but what is denied' : 'only what is allowed';
-    const reachable = allowed.length === 0 && policy.default === 'deny' ? 'nothing' : rest;
+    const reachable = !allows && policy.default === 'deny' ? 'nothing' : rest;
     notices.push(`the lists make the policy custom: ${reachable} is reachable`);
   }
   for (const entry of allowed) {
@@ -143,6 +154,9 @@ function noticesOf(base: PolicyBase | undefined, policy: Policy): string[] {
     notices.push(
       `warning: the allowed ${entry} lies inside the denied ${swallowing}: it is denied`,
     );
+  }
+  if (domains.length > 0 && denied.includes('0.0.0.0/0')) {
+    notices.push('warning: every address is denied, and with it every allowed name');
   }
   for (const entry of opened.filter((cidr) => !denied.some((by) => contains(by, cidr)))) {
     const closed = CLOSED_NETWORKS.find(({ cidr }) => contains(cidr, entry));

@@ -92,3 +92,18 @@ test('a policy of the first schema, a base alone, is read with its default', () 
   );
   migrated.close();
 });
+
+test('a policy of the second schema allows no names', () => {
+  const store = new Store(directory);
+  store.addVm(VM);
+  store.close();
+  const db = new DatabaseSync(join(directory, 'vmsan.db'));
+  db.exec(`UPDATE vms SET policy = json_remove(policy, '$.domains'); PRAGMA user_version = 2`);
+  db.close();
+  const migrated = new Store(directory);
+  assert.deepEqual(
+    migrated.vms().map(({ policy }) => policy),
+    [DENY_ALL],
+  );
+  migrated.close();
+});

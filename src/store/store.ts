@@ -58,6 +58,8 @@ const MIGRATIONS = [
      'base', policy ->> 'base',
      'default', iif(policy ->> 'base' = 'allow-all', 'allow', 'deny'),
      'allowed', json_array(), 'denied', json_array(), 'opened', json_array());`,
+  // A policy said nothing of names.
+  `UPDATE vms SET policy = json_set(policy, '$.domains', json_array());`,
 ];
 
 export class Store {

@@ -226,6 +226,13 @@ export declare type Network = Message<"vmsan.v1.Network"> & {
    * @generated from field: repeated string opened_cidrs = 6;
    */
   openedCidrs: string[];
+
+  /**
+   * Names in their canonical form: "example.com", "*.example.com", "example.com:22".
+   *
+   * @generated from field: repeated string allowed_domains = 7;
+   */
+  allowedDomains: string[];
 };
 
 /**
@@ -271,6 +278,13 @@ export declare type NetworkJson = {
    * @generated from field: repeated string opened_cidrs = 6;
    */
   openedCidrs?: string[];
+
+  /**
+   * Names in their canonical form: "example.com", "*.example.com", "example.com:22".
+   *
+   * @generated from field: repeated string allowed_domains = 7;
+   */
+  allowedDomains?: string[];
 };
 
 /**
@@ -323,6 +337,13 @@ export declare type CreateVmRequest = Message<"vmsan.v1.CreateVmRequest"> & {
    * @generated from field: repeated string denied_cidrs = 7;
    */
   deniedCidrs: string[];
+
+  /**
+   * Names, "*." for all below one, and perhaps a port: "example.com:22".
+   *
+   * @generated from field: repeated string allowed_domains = 8;
+   */
+  allowedDomains: string[];
 };
 
 /**
@@ -369,6 +390,13 @@ export declare type CreateVmRequestJson = {
    * @generated from field: repeated string denied_cidrs = 7;
    */
   deniedCidrs?: string[];
+
+  /**
+   * Names, "*." for all below one, and perhaps a port: "example.com:22".
+   *
+   * @generated from field: repeated string allowed_domains = 8;
+   */
+  allowedDomains?: string[];
 };
 
 /**
@@ -1091,6 +1119,11 @@ export declare type SetNetworkRequest = Message<"vmsan.v1.SetNetworkRequest"> & 
    * @generated from field: bool dry_run = 5;
    */
   dryRun: boolean;
+
+  /**
+   * @generated from field: repeated string allowed_domains = 6;
+   */
+  allowedDomains: string[];
 };
 
 /**
@@ -1126,6 +1159,11 @@ export declare type SetNetworkRequestJson = {
    * @generated from field: bool dry_run = 5;
    */
   dryRun?: boolean;
+
+  /**
+   * @generated from field: repeated string allowed_domains = 6;
+   */
+  allowedDomains?: string[];
 };
 
 /**
@@ -1180,6 +1218,20 @@ export declare type SetNetworkResponse = Message<"vmsan.v1.SetNetworkResponse"> 
    * @generated from field: repeated string notices = 7;
    */
   notices: string[];
+
+  /**
+   * Addresses that names held and that `after` does not let them hold.
+   *
+   * @generated from field: uint32 leases_dropped = 8;
+   */
+  leasesDropped: number;
+
+  /**
+   * Proxied connections that were open and that `after` forbids.
+   *
+   * @generated from field: uint32 connections_closed = 9;
+   */
+  connectionsClosed: number;
 };
 
 /**
@@ -1228,6 +1280,20 @@ export declare type SetNetworkResponseJson = {
    * @generated from field: repeated string notices = 7;
    */
   notices?: string[];
+
+  /**
+   * Addresses that names held and that `after` does not let them hold.
+   *
+   * @generated from field: uint32 leases_dropped = 8;
+   */
+  leasesDropped?: number;
+
+  /**
+   * Proxied connections that were open and that `after` forbids.
+   *
+   * @generated from field: uint32 connections_closed = 9;
+   */
+  connectionsClosed?: number;
 };
 
 /**
