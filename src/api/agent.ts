@@ -34,11 +34,23 @@ export async function execCall({ dial, headers }: Connection, vm: string): Promi
     async *responses() {
       const { status, body } = await response();
       if (status !== 200) {
-        const chunks: Uint8Array[] = [];
-        for await (const chunk of body) chunks.push(chunk);
-        throw await failureOf(parse(Buffer.concat(chunks)));
+        throw await failureOf(parse(await whole(body)));
       }
       for await (const message of messages(body)) yield decodeExecResponse(message);
     },
   };
+}
+
+/** An error is the daemon's, or a guest's that may be hostile and never end. */
+const MAX_ERROR_BYTES = 64 * 1024;
+
+async function whole(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > MAX_ERROR_BYTES) break;
+  }
+  return Buffer.concat(chunks);
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { Failure } from '../host/failure.ts';
+import { Failure, messageOf } from '../host/failure.ts';
 
 /**
  * HTTP over a socket that `dial` opens, one connection per call. Node's modules
@@ -108,6 +108,10 @@ export async function* read(from: Readable, signal?: AbortSignal): AsyncGenerato
 }
 
 function brokenOff(cause: unknown): Failure {
+  // What the daemon ends a stream with whose guest did (src/daemon/exec-forward.ts).
+  if (messageOf(cause).includes('NGHTTP2_CONNECT_ERROR')) {
+    return new Failure('unavailable', 'the guest broke off the connection', { hint: 'vmsan list' });
+  }
   return new Failure('unavailable', 'the daemon broke off the connection', {
     hint: 'vmsan daemon status',
     cause,

@@ -85,7 +85,7 @@ export async function meetAgent(machine: Machine, deadlineMs: number): Promise<G
 
 async function configure(context: Context, vm: VmRecord, agent: GuestAgent): Promise<void> {
   const network = networkOf(context, vm);
-  await agent.client.configure({
+  await agent.configure({
     hostname: vm.name,
     network: {
       address: network.guestIp,

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Failure, messageOf } from '../host/failure.ts';
 import {
@@ -15,6 +16,10 @@ import { removeRunDirectory } from './directories.ts';
 import { runTeardown, type Step } from './steps.ts';
 
 const RECONNECT_DEADLINE_MS = 30_000;
+/** A connection that lasts this long was a good one: after it the next comes at once. */
+const STEADY_MS = 10_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 30_000;
 const END_DEADLINE_MS = 10_000;
 
 /** Takes a VM among those that run, and follows it to its end. */
@@ -31,17 +36,29 @@ export function goLive(context: Context, id: string, live: LiveVm): void {
   });
 }
 
-/** Connects again whenever the agent ends the connection. One that does not answer is left alone. */
+/**
+ * Connects again whenever the agent ends the connection, or does not answer. The
+ * shorter a connection lasts, the longer is the pause before the next: a hostile
+ * agent costs its VM, and the daemon next to nothing.
+ */
 async function keepAgent(context: Context, id: string, live: LiveVm): Promise<void> {
-  try {
-    for (;;) {
+  const gone = () => context.live.get(id) !== live || live.leaving === true;
+  for (let pauseMs = 0; ;) {
+    const since = performance.now();
+    try {
       const agent = await live.agent;
       await agent.closed;
-      if (context.live.get(id) !== live || live.leaving) return;
-      live.agent = meetAgent(live.machine, RECONNECT_DEADLINE_MS);
+      if (performance.now() - since >= STEADY_MS) pauseMs = 0;
+    } catch (error) {
+      if (gone()) return;
+      if (pauseMs < LONGEST_PAUSE_MS) {
+        context.log.warn({ vm: id, error: messageOf(error) }, 'the agent does not answer');
+      }
     }
-  } catch (error) {
-    context.log.warn({ vm: id, error: messageOf(error) }, 'the agent does not answer');
+    if (pauseMs > 0) await delay(pauseMs, undefined, { ref: false });
+    pauseMs = Math.min(Math.max(FIRST_PAUSE_MS, pauseMs * 2), LONGEST_PAUSE_MS);
+    if (gone()) return;
+    live.agent = meetAgent(live.machine, RECONNECT_DEADLINE_MS);
   }
 }
 

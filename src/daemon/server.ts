@@ -18,7 +18,7 @@ import type { GuestAgent } from '../guest/agent.ts';
 import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
 import { VmsanService } from '../gen/vmsan/v1/vmsan_pb.js';
 import type { Context } from './context.ts';
-import { EXEC_PATH, execTarget, forwardExec } from './exec-forward.ts';
+import { checkRoomForExec, EXEC_PATH, execTarget, forwardExec } from './exec-forward.ts';
 import { vmsanService, type DaemonProcess } from './service.ts';
 
 /** What every HTTP/2 connection begins with (RFC 9113 section 3.4). */
@@ -56,8 +56,13 @@ export function serve(
       return;
     }
     void acceptExec(context, identity, request.headers).then((agent) => {
-      if (agent === null) answer(request, response);
-      else if (!request.stream.destroyed) forwardExec(agent, request.stream, request.headers);
+      if (request.stream.destroyed) return;
+      try {
+        if (agent !== null) return forwardExec(agent, request.stream, request.headers);
+      } catch {
+        // Its connection ended meanwhile.
+      }
+      answer(request, response);
     });
   });
   const server = createServer((socket) => {
@@ -88,6 +93,7 @@ function addServices(router: ConnectRouter, context: Context, daemon: DaemonProc
   router.service(AgentService, {
     // eslint-disable-next-line require-yield -- a stream that is an error alone
     async *exec(_, { requestHeader }) {
+      checkRoomForExec();
       await execTarget(context, requestHeader);
       throw new Error('an Exec stream needs HTTP/2');
     },
@@ -106,6 +112,7 @@ async function acceptExec(
   }
   if (judgeCaller(identity, headers) !== 'ok') return null;
   try {
+    checkRoomForExec();
     return await execTarget(context, headers);
   } catch {
     return null;

@@ -1,26 +1,31 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { createClient, type Client } from '@connectrpc/connect';
 import { createConnectTransport, type ConnectTransportOptions } from '@connectrpc/connect-node';
-import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
-import { once } from 'node:events';
-import type { Socket } from 'node:net';
-import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
-import { Failure } from '../host/failure.ts';
+import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2';
+import { AgentService, type ConfigureRequestSchema } from '../gen/vmsan/v1/agent_pb.js';
+import { Failure, messageOf } from '../host/failure.ts';
 import { openChannel } from './channel.ts';
+import { AUTHORITY, startSession, type AgentSession } from './session.ts';
 
 /**
  * The agent of a running guest. It is the guest's, so hostile: what it may
- * send is bounded here, in bytes and in time.
+ * send is bounded, in bytes and in time.
  */
 export interface GuestAgent {
+  /** Without deadlines: those of its calls that this interface has too are for it alone. */
   readonly client: Client<typeof AgentService>;
-  /** The connection itself, for streams that are forwarded unopened. */
-  readonly session: ClientHttp2Session;
+  /** False once the connection is gone, or the agent wants no more calls. */
+  readonly open: boolean;
   /** Resolves when the connection is gone, whoever ended it. */
   readonly closed: Promise<void>;
+  /** Gives the guest its identity. @throws Failure when it does not answer in time, or refuses */
+  configure(identity: MessageInitShape<typeof ConfigureRequestSchema>): Promise<void>;
+  /** Starts a call that is forwarded unopened. @throws Failure `unavailable` when the connection is gone */
+  request(headers: OutgoingHttpHeaders): ClientHttp2Stream;
   /**
    * Ends every process of the guest, leaves its disk clean and powers it off.
    * The monitor's process ends soon after.
-   * @throws ConnectError when the guest does not answer within the grace and ten seconds
+   * @throws Failure when the guest does not answer within the grace and ten seconds
    */
   shutdown(graceMs: number): Promise<void>;
   /** Ends the connection, and so every exec in it. */
@@ -29,29 +34,23 @@ export interface GuestAgent {
 
 /** Larger messages are refused on both sides; the agent has the same limit. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
-/**
- * The agent runs at most 32 execs. When the readers of all of them stall, their
- * windows still leave room in the connection's for everything else.
- */
-const STREAM_WINDOW = 256 * 1024;
-const CONNECTION_WINDOW = 16 * 1024 * 1024;
-const SESSION_MEMORY_MIB = 32;
-const MAX_HEADER_BYTES = 16 * 1024;
-const MAX_FRAME_BYTES = 1024 * 1024;
-const SETTLE_MS = 10_000;
+/** What a call may take that only has to be answered, unless told otherwise. */
+const ANSWER_MS = 10_000;
+/** The agent's own words, in a message to the user. */
+const MAX_WORDS = 300;
 
 /**
  * Connects to the agent behind QEMU's socket, waiting for the guest to boot if
  * need be.
- * @throws Failure `timeout` after `deadlineMs`; the reason of `signal` when it is aborted
+ * @throws Failure `timeout` after `deadlineMs`; the reason of `signal` when it is aborted;
+ *   `unavailable` when what answers is no agent
  */
 export async function connectAgent(
   socketPath: string,
-  options: { deadlineMs: number; signal?: AbortSignal },
+  options: { deadlineMs: number; answerMs?: number; signal?: AbortSignal },
 ): Promise<GuestAgent> {
-  const socket = await openChannel(socketPath, options);
-  const session = await startSession(socket);
-  const closed = new Promise<void>((resolve) => session.once('close', resolve));
+  const { answerMs = ANSWER_MS } = options;
+  const session = await startSession(await openChannel(socketPath, options));
   const client = createClient(
     AgentService,
     createConnectTransport({
@@ -63,15 +62,21 @@ export async function connectAgent(
       writeMaxBytes: MAX_MESSAGE_BYTES,
     }),
   );
-  const close = () => session.destroy();
+  const { closed, close } = session;
   return {
     client,
-    session,
+    get open() {
+      return session.open;
+    },
     closed,
     close,
+    request: (headers) => session.request(headers),
+    async configure(identity) {
+      await told('Configure', client.configure(identity, { timeoutMs: answerMs }));
+    },
     async shutdown(graceMs) {
       try {
-        await client.shutdown({ graceMs }, { timeoutMs: graceMs + SETTLE_MS });
+        await told('Shutdown', client.shutdown({ graceMs }, { timeoutMs: graceMs + answerMs }));
       } finally {
         // The agent turns the power off when its host has hung up.
         close();
@@ -80,25 +85,14 @@ export async function connectAgent(
   };
 }
 
-const AUTHORITY = 'http://agent';
-
-async function startSession(socket: Socket): Promise<ClientHttp2Session> {
-  const session = connectHttp2(AUTHORITY, {
-    // Only a native socket will do: with another Duplex streams end early.
-    createConnection: () => socket,
-    settings: {
-      enablePush: false,
-      initialWindowSize: STREAM_WINDOW,
-      maxHeaderListSize: MAX_HEADER_BYTES,
-      maxFrameSize: MAX_FRAME_BYTES,
-    },
-    maxSessionMemory: SESSION_MEMORY_MIB,
-  });
-  // Without a listener an error would end this process; `closed` tells it all.
-  session.on('error', () => {});
-  await once(session, 'connect');
-  session.setLocalWindowSize(CONNECTION_WINDOW);
-  return session;
+/** An answer, or one short error although the agent may have said much. */
+async function told<T>(call: string, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    const words = messageOf(error).slice(0, MAX_WORDS);
+    throw new Failure('unavailable', `the guest’s agent, asked to ${call}: ${words}`);
+  }
 }
 
 type SessionManager = NonNullable<
@@ -106,14 +100,11 @@ type SessionManager = NonNullable<
 >;
 
 /** One session, never replaced: a new one would need a new handshake. */
-function onlySession(session: ClientHttp2Session): SessionManager {
+function onlySession(session: AgentSession): SessionManager {
   return {
     authority: AUTHORITY,
-    async request(method, path, headers, options) {
-      if (session.closed || session.destroyed) {
-        throw new Failure('unavailable', 'the connection to the guest’s agent is gone');
-      }
-      return session.request({ ...headers, ':method': method, ':path': path }, options);
+    async request(method, path, headers) {
+      return session.request({ ...headers, ':method': method, ':path': path });
     },
     notifyResponseByteRead() {},
   };

@@ -25,6 +25,12 @@ const FIRST_TRY_MS = 500;
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 500;
 
+/**
+ * How much of another session's is dropped, over all tries: QEMU and the kernel
+ * hold some 4 MiB. An agent that sends more never means to echo.
+ */
+const MAX_STALE_BYTES = 64 * 1024 * 1024;
+
 export interface ChannelOptions {
   deadlineMs: number;
   signal?: AbortSignal;
@@ -33,9 +39,11 @@ export interface ChannelOptions {
 /**
  * Opens the channel behind QEMU's socket.
  * @returns the socket; its next byte is the first of the agent's HTTP/2 stream
- * @throws Failure `timeout` when the deadline has passed; the signal's reason when aborted
+ * @throws Failure `timeout` when the deadline has passed; the signal's reason when aborted;
+ *   `unavailable` when the agent sends without end but no echo
  */
 export async function openChannel(path: string, options: ChannelOptions): Promise<Socket> {
+  const stale = { left: MAX_STALE_BYTES };
   const deadline = performance.now() + options.deadlineMs;
   let patience = FIRST_TRY_MS;
   let pause = FIRST_PAUSE_MS;
@@ -43,9 +51,12 @@ export async function openChannel(path: string, options: ChannelOptions): Promis
     options.signal?.throwIfAborted();
     const left = deadline - performance.now();
     try {
-      return await greet(path, Math.min(patience, left), options.signal);
+      return await greet(path, Math.min(patience, left), stale, options.signal);
     } catch (cause) {
       options.signal?.throwIfAborted();
+      if (stale.left <= 0) {
+        throw new Failure('unavailable', 'the guest’s agent sends without end but no answer');
+      }
       if (performance.now() + pause >= deadline) {
         const seconds = options.deadlineMs / 1000;
         const message = `the guest’s agent did not answer within ${seconds} s`;
@@ -59,7 +70,12 @@ export async function openChannel(path: string, options: ChannelOptions): Promis
 }
 
 /** One try: connect, say hello, read up to the echo. */
-function greet(path: string, timeoutMs: number, signal?: AbortSignal): Promise<Socket> {
+function greet(
+  path: string,
+  timeoutMs: number,
+  stale: { left: number },
+  signal?: AbortSignal,
+): Promise<Socket> {
   const hello = Buffer.from(`${HELLO}${randomBytes(NONCE_BYTES).toString('hex')}\n`);
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const socket = connect(path);
@@ -70,7 +86,11 @@ function greet(path: string, timeoutMs: number, signal?: AbortSignal): Promise<S
   };
   const onData = (chunk: Buffer) => {
     const rest = find(chunk);
-    if (rest === null) return;
+    if (rest === null) {
+      stale.left -= chunk.length;
+      if (stale.left <= 0) fail(new Error('no answer among all that it sent'));
+      return;
+    }
     socket.pause();
     settle();
     if (rest.length > 0) socket.unshift(rest);
