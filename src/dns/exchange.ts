@@ -74,7 +74,8 @@ export function createExchange({
   }
 
   return (question) => {
-    const key = `${question.type} ${lowerName(question.name).toString('latin1')}`;
+    const whom = upstreams().map(nameOf).join(' ');
+    const key = `${whom} ${question.type} ${lowerName(question.name).toString('latin1')}`;
     const known = underWay.get(key);
     if (known !== undefined) return known;
     const asking = ask(question).finally(() => underWay.delete(key));

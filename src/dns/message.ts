@@ -17,12 +17,20 @@ export const HEADER_BYTES = 12;
 export const CLASS_IN = 1;
 export const TYPE = {
   A: 1,
+  NS: 2,
   CNAME: 5,
   SOA: 6,
   PTR: 12,
   MX: 15,
+  TXT: 16,
   AAAA: 28,
+  SRV: 33,
   OPT: 41,
+  SSHFP: 44,
+  TLSA: 52,
+  SVCB: 64,
+  HTTPS: 65,
+  CAA: 257,
 } as const;
 export const RCODE = {
   NOERROR: 0,

@@ -77,6 +77,15 @@ function isMetaType(type: number): boolean {
   return type === 0 || type === TYPE.OPT || (type >= 128 && type <= 255);
 }
 
+/** INFO-CODEs of RFC 8914 section 4. */
+export const EXTENDED_ERROR = {
+  OTHER: 0,
+  FILTERED: 17,
+  PROHIBITED: 18,
+  NOT_SUPPORTED: 21,
+  NO_REACHABLE_AUTHORITY: 22,
+} as const;
+
 export interface Reply {
   rcode: number;
   answers?: ResourceRecord[];

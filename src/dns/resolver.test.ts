@@ -4,13 +4,22 @@ import dnsPacket from 'dns-packet';
 import { a } from '../../test/fakes/upstream.ts';
 import type { Exchange, ExchangeResult } from './exchange.ts';
 import { decodeMessage } from './message.ts';
+import { createLookup } from './lookup.ts';
 import { createResolver, type Decide, type Guest } from './resolver.ts';
 
-const GUEST: Guest = { ip: '172.16.1.2', vmId: 'vm-00000001', policy: 'allow-all', resolves: true };
-const byPolicy: Decide = (_query, guest) =>
+interface PolicyGuest extends Guest {
+  policy: string;
+}
+const GUEST: PolicyGuest = {
+  ip: '172.16.1.2',
+  vmId: 'vm-00000001',
+  generation: 1,
+  policy: 'allow-all',
+};
+const byPolicy: Decide<PolicyGuest> = (_query, guest) =>
   guest.policy === 'allow-all'
-    ? { allow: true }
-    : { allow: false, reason: `it is ${guest.policy}` };
+    ? { allow: true, rule: 'default' }
+    : { allow: false, rule: 'default', reason: `it is ${guest.policy}` };
 
 /** A resolver with one guest, which a test may swap, and an upstream that is a function. */
 function setUp(upstream: Exchange, limits = { perGuest: 4, total: 6 }) {
@@ -19,7 +28,7 @@ function setUp(upstream: Exchange, limits = { perGuest: 4, total: 6 }) {
   const resolve = createResolver({
     guestOf: (source) => guests.get(source),
     decide: byPolicy,
-    exchange: upstream,
+    lookup: createLookup({ exchange: upstream, upstreams: () => [] }),
     report: (event) => events.push(event),
     limits,
   });
@@ -75,7 +84,7 @@ function extendedError(reply: Reply | null): string | undefined {
   return option && `${option.data.readUInt16BE(0)} ${option.data.toString('utf8', 2)}`;
 }
 
-test("the answer has the guest's id and letters, the upstream's TTL", async () => {
+test("the answer has the guest's id and letters, and the shortest TTL of its records", async () => {
   const { ask } = setUp(
     answering([
       { type: 'CNAME', name: 'www.example.com', data: 'edge.example.net', ttl: 77 },
@@ -89,7 +98,7 @@ test("the answer has the guest's id and letters, the upstream's TTL", async () =
   assert.deepEqual(
     reply.answers?.map((r) => [r.name, r.type, 'ttl' in r && r.ttl, 'data' in r && r.data]),
     [
-      ['wWw.eXample.Com', 'CNAME', 77, 'edge.example.net'],
+      ['wWw.eXample.Com', 'CNAME', 5, 'edge.example.net'],
       ['edge.example.net', 'A', 5, '192.0.2.7'],
     ],
   );
@@ -224,7 +233,8 @@ function held() {
     exchange,
     count: () => waiting.length,
     release: async () => {
-      const result = await answering([a('a.example', '192.0.2.1')])({} as never);
+      // For this one time: the next question waits too.
+      const result = await answering([a('a.example', '192.0.2.1', 0)])({} as never);
       for (const resolve of waiting.splice(0)) resolve(result);
     },
   };
@@ -264,9 +274,9 @@ test('one guest, and all together, can have only so many questions waiting', asy
   const fifth = await ask(query('a.example', 'A', edns()));
   assert.equal(fifth?.rcode, 'SERVFAIL');
   assert.match(extendedError(fifth) ?? '', /too many/);
-  const others = [1, 2].map(() => ask(query('a.example'), 'udp', other.ip));
+  const others = [1, 2, 3, 4].map(() => ask(query('a.example'), 'udp', other.ip));
   assert.equal((await ask(query('a.example'), 'udp', other.ip))?.rcode, 'SERVFAIL');
-  assert.equal(upstream.count(), 6);
+  assert.equal(upstream.count(), 8, 'four of each guest, though six of all were reached before');
   assert.equal(events.length, 2);
   await upstream.release();
   for (const reply of await Promise.all([...first, ...others])) {

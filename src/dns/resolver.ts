@@ -1,16 +1,18 @@
-import { RCODE, TYPE, type Message, type Question } from './message.ts';
+import { TYPE, RCODE, type Question } from './message.ts';
 import { nameText, lowerName } from './name.ts';
-import { encodeReply, readQuery, type Asked, type Reply, type Transport } from './query.ts';
-import type { Exchange } from './exchange.ts';
+import { EXTENDED_ERROR, encodeReply, readQuery } from './query.ts';
+import type { Asked, Reply, Transport } from './query.ts';
+import type { Found } from './found.ts';
+import type { Lookup, NotFound } from './lookup.ts';
+import { isForwarded, viewOf, type NameRules, type View } from './view.ts';
+import { Waiting, type WaitingLimits } from './waiting.ts';
 
 /** A VM as the resolver knows it. Its source address is what it is known by. */
 export interface Guest {
   readonly ip: string;
   readonly vmId: string;
-  /** Its policy's name, for reasons. */
-  readonly policy: string;
-  /** Whether its policy lets names be resolved. */
-  readonly resolves: boolean;
+  /** Another one for every change of its policy. */
+  readonly generation: number;
 }
 
 /** What a guest asks, as the one who decides sees it. */
@@ -20,22 +22,46 @@ export interface DecidedQuery {
   type: number;
 }
 
-export type Verdict = { allow: true } | { allow: false; reason: string };
+export type Verdict =
+  { allow: true; rule: string; byName?: ByName } | { allow: false; rule: string; reason: string };
+
+/** Domain rules, as far as they say something of one name. */
+export interface ByName extends NameRules {
+  /**
+   * Has the guest let through to the addresses, for at least `ttl` seconds.
+   * What comes back is waited for before the guest learns them; undefined when
+   * nothing of the name goes by address.
+   */
+  lease: (addresses: readonly string[], ttl: number) => Promise<LeaseOutcome> | undefined;
+}
+
+/** `held`: they are let through; otherwise why not, as a sentence for the guest. */
+export type LeaseOutcome = 'held' | { why: string };
 
 /** Whether this guest may ask this. Pure; asked again after every wait. */
-export type Decide = (query: DecidedQuery, guest: Guest) => Verdict;
+export type Decide<G extends Guest> = (query: DecidedQuery, guest: G) => Verdict;
 
 /** Tells the operator, at a bounded rate. */
 export type Report = (event: string, details?: Record<string, unknown>) => void;
 
-export interface ResolverOptions {
+/** What became of a question. */
+export interface Outcome {
+  query: DecidedQuery;
+  verdict: 'allow' | 'deny';
+  rule: string;
+  reason: string;
+}
+
+export interface ResolverOptions<G extends Guest> {
   /** The guest that `source` is as of now. */
-  guestOf: (source: string) => Guest | undefined;
-  decide: Decide;
-  exchange: Exchange;
+  guestOf: (source: string) => G | undefined;
+  decide: Decide<G>;
+  lookup: Lookup;
   report: Report;
-  /** Questions that wait for an upstream, of one guest and of all. */
-  limits?: { perGuest: number; total: number };
+  /** Told of every question that was judged. */
+  record?: (guest: G, outcome: Outcome) => void;
+  /** Questions that wait for an upstream or a lease, of one guest and of all. */
+  limits?: WaitingLimits;
 }
 
 /**
@@ -48,63 +74,124 @@ export type Resolve = (
   transport: Transport,
 ) => Promise<Buffer | null>;
 
-const LIMITS = { perGuest: 256, total: 4096 };
+/** A policy that changes all the time must not keep an answer for ever. */
+const LEASE_ROUNDS = 3;
 
-/** INFO-CODEs of RFC 8914 section 4. */
-const EXTENDED_ERROR = { OTHER: 0, PROHIBITED: 18, NO_REACHABLE_AUTHORITY: 22 } as const;
+/** Of one question: who asks what, under the rules as they are now. */
+interface Now<G> {
+  guest: G;
+  verdict: Verdict & { allow: true };
+}
 
-export function createResolver(options: ResolverOptions): Resolve {
-  const { guestOf, decide, exchange, report, limits = LIMITS } = options;
-  const waiting = new Map<string, number>();
-  let total = 0;
+export function createResolver<G extends Guest>(options: ResolverOptions<G>): Resolve {
+  const { guestOf, decide, lookup, report, record = () => {} } = options;
+  const waiting = new Waiting(options.limits);
 
-  async function answer(bytes: Buffer, source: string): Promise<[Asked, Reply] | null> {
+  /** @returns a refusal, or null for a guest that is gone, when the question may not be answered */
+  function judge(query: DecidedQuery, source: string, vmId?: string): Now<G> | Reply | null {
     const guest = guestOf(source);
-    if (guest === undefined) return null;
+    if (guest === undefined || (vmId !== undefined && guest.vmId !== vmId)) return null;
+    const verdict = decide(query, guest);
+    if (!verdict.allow) {
+      const { rule, reason } = verdict;
+      record(guest, { query, verdict: 'deny', rule, reason });
+      return refusal(EXTENDED_ERROR.PROHIBITED, reason);
+    }
+    if (verdict.byName !== undefined && query.type !== TYPE.AAAA && !isForwarded(query.type)) {
+      const reason = `vmsan: questions of type ${query.type} are not passed on under domain rules`;
+      record(guest, { query, verdict: 'deny', rule: 'type', reason });
+      return refusal(EXTENDED_ERROR.NOT_SUPPORTED, reason);
+    }
+    return { guest, verdict };
+  }
+
+  async function answer(question: Question, source: string): Promise<Reply | null> {
+    const query = { name: nameText(lowerName(question.name)), type: question.type };
+    let now = judge(query, source);
+    if (!isAllowed(now)) return now;
+    // Guests have no IPv6: no data, at once, so that nothing waits for it.
+    if (question.type === TYPE.AAAA) return { rcode: RCODE.NOERROR };
+
+    let found: Found | NotFound | undefined = lookup.known(question);
+    if (found === undefined) {
+      const held = await waiting.hold(source, () => lookup.find(question));
+      if (held === undefined) return tooMany(now.guest);
+      found = held.result;
+      // The policy may have changed meanwhile, and the address may be another VM's.
+      now = judge(query, source, now.guest.vmId);
+      if (!isAllowed(now)) return now;
+    }
+    if ('tries' in found) return unanswered(query, now.guest, found);
+    return leased(query, source, found, now);
+  }
+
+  /** Answers once the guest is let through to what the answer holds. */
+  async function leased(
+    query: DecidedQuery,
+    source: string,
+    found: Found,
+    first: Now<G>,
+  ): Promise<Reply | null> {
+    let now = first;
+    for (let round = 0; round < LEASE_ROUNDS; round++) {
+      const { guest, verdict } = now;
+      const view = viewOf(query.type, found, verdict.byName);
+      const pending =
+        view.addresses.length === 0 ? undefined : verdict.byName?.lease(view.addresses, found.ttl);
+      if (pending === undefined) return given(query, now, view);
+      const held = await waiting.hold(source, () => pending);
+      if (held === undefined) return tooMany(guest);
+      const again = judge(query, source, guest.vmId);
+      if (!isAllowed(again)) return again;
+      now = again;
+      // What was let through under another generation says nothing of this one.
+      if (now.guest.generation !== guest.generation) continue;
+      if (held.result === 'held') return given(query, now, view);
+      return failure(EXTENDED_ERROR.OTHER, held.result.why);
+    }
+    return failure(EXTENDED_ERROR.OTHER, "vmsan: the VM's policy changed while it was asked");
+  }
+
+  function given(query: DecidedQuery, { guest, verdict }: Now<G>, view: View): Reply {
+    const { dropped, addresses, reply } = view;
+    const { rule } = verdict;
+    record(guest, { query, verdict: 'allow', rule, reason: addresses.join(' ') });
+    if (dropped.length > 0) {
+      const reason = `dropped from its answer: ${dropped.slice(0, 8).join(' ')}`;
+      record(guest, { query, verdict: 'deny', rule: 'address', reason });
+    }
+    return reply;
+  }
+
+  function tooMany(guest: G): Reply {
+    const ofThisVm = waiting.of(guest.ip);
+    report('too many DNS queries are waiting', {
+      vm: guest.vmId,
+      ofThisVm,
+      ofAll: waiting.total,
+    });
+    return failure(EXTENDED_ERROR.OTHER, 'vmsan: too many queries are waiting');
+  }
+
+  function unanswered(query: DecidedQuery, guest: G, { tries }: NotFound): Reply {
+    report('no upstream resolver answered', { vm: guest.vmId, query, tries: tries.slice(0, 4) });
+    const why = 'vmsan: no resolver of the host gave an answer';
+    return failure(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, why);
+  }
+
+  async function handle(bytes: Buffer, source: string): Promise<[Asked, Reply] | null> {
+    if (guestOf(source) === undefined) return null;
     const reading = readQuery(bytes);
     if (reading === null) return null;
     const { asked } = reading;
     if (reading.kind === 'wrong') return [asked, { rcode: reading.rcode }];
-    const { question } = reading;
-    const query = { name: nameText(lowerName(question.name)), type: question.type };
-
-    const verdict = decide(query, guest);
-    if (!verdict.allow) return [asked, refusal(verdict.reason)];
-    // Guests have no IPv6: no data, at once, so that nothing waits for it.
-    if (question.type === TYPE.AAAA) return [asked, { rcode: RCODE.NOERROR }];
-
-    const mine = waiting.get(source) ?? 0;
-    if (mine >= limits.perGuest || total >= limits.total) {
-      report('too many DNS queries are waiting', { vm: guest.vmId, ofThisVm: mine, ofAll: total });
-      return [asked, failure(EXTENDED_ERROR.OTHER, 'vmsan: too many queries are waiting')];
-    }
-    waiting.set(source, mine + 1);
-    total++;
-    const result = await exchange(question).finally(() => {
-      total--;
-      const left = (waiting.get(source) ?? 1) - 1;
-      if (left === 0) waiting.delete(source);
-      else waiting.set(source, left);
-    });
-
-    // The policy may have changed meanwhile, and the address may be another VM's.
-    const now = guestOf(source);
-    if (now?.vmId !== guest.vmId) return null;
-    const again = decide(query, now);
-    if (!again.allow) return [asked, refusal(again.reason)];
-    if (result.kind === 'answer') return [asked, forwarded(question, result.message)];
-    report('no upstream resolver answered', {
-      vm: guest.vmId,
-      query,
-      tries: result.tries.slice(0, 4),
-    });
-    const why = 'vmsan: no resolver of the host gave an answer';
-    return [asked, failure(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, why)];
+    const reply = await answer(reading.question, source);
+    return reply && [asked, reply];
   }
 
   return async (bytes, source, transport) => {
     try {
-      const reply = await answer(bytes, source);
+      const reply = await handle(bytes, source);
       return reply && encodeReply(reply[0], reply[1], transport);
     } catch (error) {
       report('a DNS query could not be handled', { source, error: String(error).slice(0, 500) });
@@ -113,26 +200,14 @@ export function createResolver(options: ResolverOptions): Resolve {
   };
 }
 
-function refusal(reason: string): Reply {
-  return {
-    rcode: RCODE.REFUSED,
-    extendedError: { code: EXTENDED_ERROR.PROHIBITED, text: reason },
-  };
+function isAllowed<G>(judged: Now<G> | Reply | null): judged is Now<G> {
+  return judged !== null && 'verdict' in judged;
+}
+
+function refusal(code: number, text: string): Reply {
+  return { rcode: RCODE.REFUSED, extendedError: { code, text } };
 }
 
 function failure(code: number, text: string): Reply {
   return { rcode: RCODE.SERVFAIL, extendedError: { code, text } };
-}
-
-/**
- * What of an upstream's answer a guest gets: the records that answer, no IPv6
- * addresses; for "no such name" and "no data" the SOA that says for how long
- * (RFC 2308). Name servers and additional records serve no stub resolver.
- */
-function forwarded(question: Question, { rcode, answers, authorities }: Message): Reply {
-  const isData = (type: number) => type !== TYPE.AAAA;
-  const kept = answers.filter((r) => r.class === question.class && isData(r.type));
-  const negative = rcode === RCODE.NXDOMAIN || !kept.some((r) => r.type === question.type);
-  const soa = authorities.filter((r) => r.class === question.class && r.type === TYPE.SOA);
-  return { rcode, answers: kept, authorities: negative ? soa : [] };
 }

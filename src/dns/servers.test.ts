@@ -11,7 +11,7 @@ import { serveTcp, type TcpLimits } from './tcp-server.ts';
 import { serveUdp } from './udp-server.ts';
 
 const LOOPBACK = [127, 0, 0, 1];
-const GUEST = { ip: '127.0.0.1', vmId: 'vm-00000001', policy: 'allow-all', resolves: true };
+const GUEST = { ip: '127.0.0.1', vmId: 'vm-00000001', generation: 1 };
 const deadline = () => ({ signal: AbortSignal.timeout(5000) });
 const noReport = () => {};
 

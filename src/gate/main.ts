@@ -10,6 +10,7 @@
 import { closeSync, writeSync } from 'node:fs';
 import pino from 'pino';
 import { createExchange } from '../dns/exchange.ts';
+import { createLookup } from '../dns/lookup.ts';
 import { createResolver } from '../dns/resolver.ts';
 import { serveTcp } from '../dns/tcp-server.ts';
 import { serveUdp } from '../dns/udp-server.ts';
@@ -32,8 +33,9 @@ async function main(): Promise<void> {
   let snapshot = EMPTY_SNAPSHOT;
   const guestOf = (source: string) => snapshot.guests.get(source);
 
-  const exchange = createExchange({ upstreams: () => snapshot.upstreams });
-  const resolve = createResolver({ guestOf, decide, exchange, report });
+  const upstreams = () => snapshot.upstreams;
+  const lookup = createLookup({ exchange: createExchange({ upstreams }), upstreams });
+  const resolve = createResolver({ guestOf, decide, lookup, report });
   const udp = await serveUdp(FD.udp, resolve, report);
   const tcp = await serveTcp(FD.tcp, { resolve, guestOf, report });
   const control = await serveControl(FD.control, {

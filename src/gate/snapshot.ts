@@ -1,8 +1,16 @@
 import ipaddr from 'ipaddr.js';
-import type { Guest } from '../dns/resolver.ts';
+import type { Guest as Known } from '../dns/resolver.ts';
 import type { Upstream } from '../dns/upstream.ts';
 import type { SetSnapshotRequest } from '../gen/vmsan/v1/gate_pb.js';
 import { Failure } from '../host/failure.ts';
+
+/** A VM as the gate knows it. */
+export interface Guest extends Known {
+  /** Its policy's name, for reasons. */
+  readonly policy: string;
+  /** Whether its policy lets names be resolved. */
+  readonly resolves: boolean;
+}
 
 /** All that the gate knows, as of the newest SetSnapshot. Never changed, only replaced. */
 export interface Snapshot {
@@ -27,7 +35,7 @@ export function parseSnapshot(request: Pick<SetSnapshotRequest, 'guests' | 'upst
     if (other !== undefined) {
       throw new Failure('bad_input', `${other.vmId} and ${vmId} both have ${guestIp}`);
     }
-    guests.set(guestIp, { ip: guestIp, vmId, policy, resolves });
+    guests.set(guestIp, { ip: guestIp, vmId, generation: 0, policy, resolves });
   }
   return { guests, upstreams: request.upstreams.map(parseUpstream) };
 }
