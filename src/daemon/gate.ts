@@ -1,4 +1,13 @@
-import { chmodSync, closeSync, copyFileSync, openSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +26,7 @@ import {
   waitUntilGone,
   type ProcessIdentity,
 } from '../host/process.ts';
+import { prlimitArgv, type Rlimits } from '../host/rlimits.ts';
 import type { Upstream } from '../net/host-ruleset.ts';
 import type { HostNetwork } from '../net/plan.ts';
 
@@ -76,6 +86,9 @@ export class Gate {
       listenUnix(path),
     ];
     const logFile = join(runDir, 'gate.log');
+    if ((statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > LOG_BYTES) {
+      renameSync(logFile, `${logFile}.1`);
+    }
     const log = openSync(logFile, 'a', 0o600);
     try {
       const child = spawnDetached(gateArgv(host.gateUid, readableProgram(runDir)), {
@@ -123,9 +136,27 @@ export class Gate {
   }
 }
 
+/** Bytes that the gate's log may have when a gate starts: a longer one is put aside. */
+const LOG_BYTES = 1024 * 1024;
+
+/**
+ * A gate that reaches one of these ends and is started anew: names close for a
+ * moment, and nobody else has less. Its log is all that it writes; Node's
+ * threads are some ten.
+ */
+const RLIMITS: Rlimits = {
+  core: 0,
+  data: 2 * 1024 ** 3,
+  fsize: 16 * LOG_BYTES,
+  memlock: 64 * 1024,
+  msgqueue: 0,
+  nproc: 64,
+};
+
 /** No capability, no way to gain one, nobody's uid. */
 function gateArgv(uid: number, program: string): string[] {
   return [
+    ...prlimitArgv(RLIMITS),
     'setpriv',
     `--reuid=${uid}`,
     `--regid=${uid}`,

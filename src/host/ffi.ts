@@ -22,6 +22,13 @@ const IFF_VNET_HDR = 0x4000;
 const IFNAMSIZ = 16;
 const IFREQ_SIZE = 40;
 
+// <linux/memfd.h>, <linux/fcntl.h>
+const MFD_CLOEXEC = 0x0001;
+const MFD_ALLOW_SEALING = 0x0002;
+const F_ADD_SEALS = 1033;
+const F_SEAL_SHRINK = 0x0002;
+const F_SEAL_GROW = 0x0004;
+
 // <sys/socket.h>, <netinet/in.h>
 const AF_UNIX = 1;
 const AF_INET = 2;
@@ -38,6 +45,9 @@ const calls = {
   setns: libc.func('int setns(int fd, int nstype)'),
   flock: libc.func('int flock(int fd, int operation)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)'),
+  memfdCreate: libc.func('int memfd_create(const char *name, unsigned int flags)'),
+  ftruncate: libc.func('int ftruncate(int fd, int64_t length)'),
+  fcntl: libc.func('int fcntl(int fd, int command, int argument)'),
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
   listen: libc.func('int listen(int fd, int backlog)'),
@@ -119,6 +129,23 @@ export function openTap(name: string): number {
   const fd = check('open /dev/net/tun', calls.open('/dev/net/tun', O_RDWR | O_CLOEXEC));
   try {
     check('ioctl TUNSETIFF', calls.ioctl(fd, TUNSETIFF, request));
+    return fd;
+  } catch (error) {
+    calls.close(fd);
+    throw error;
+  }
+}
+
+/**
+ * A file in memory that is `bytes` long, zeros at first, and stays so: writing
+ * beyond its end fails (memfd_create(2), fcntl(2) F_ADD_SEALS).
+ * @returns the descriptor, closed on exec
+ */
+export function boundedFile(name: string, bytes: number): number {
+  const fd = check('memfd_create', calls.memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  try {
+    check('ftruncate', calls.ftruncate(fd, bytes));
+    check('fcntl F_ADD_SEALS', calls.fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK));
     return fd;
   } catch (error) {
     calls.close(fd);

@@ -1,5 +1,7 @@
 import { statSync } from 'node:fs';
+import { prlimitArgv } from '../../host/rlimits.ts';
 import type { MachineSpec } from '../vmm.ts';
+import { rlimitsOf } from './rlimits.ts';
 
 /** The descriptors that QEMU inherits, after stdin, stdout and stderr. */
 export const FDS = { qmp: 3, agent: 4, base: 5, disk: 6, tap: 7 } as const;
@@ -12,8 +14,8 @@ export const QEMU_PROGRAM = `qemu-system-${process.arch === 'arm64' ? 'aarch64' 
 
 /**
  * The whole command line, confinement first: a network namespace with nothing
- * in it, then the VM's own uid without capabilities, then QEMU. Each replaces
- * the one before it, so the process id stays the same.
+ * in it, then resource limits, then the VM's own uid without capabilities, then
+ * QEMU. Each replaces the one before it, so the process id stays the same.
  *
  * Disks, TAP and sockets come as descriptors: QEMU opens no file of ours but
  * the kernel and the initramfs, which are the same for all.
@@ -22,9 +24,10 @@ export function qemuArgv(spec: MachineSpec): string[] {
   return [...confinement(spec), QEMU_PROGRAM, ...machine(spec), ...devices(spec)];
 }
 
-function confinement({ uid, accelerator }: MachineSpec): string[] {
+function confinement({ uid, accelerator, vcpus, disk }: MachineSpec): string[] {
   return [
     ...['unshare', '--net', '--'],
+    ...prlimitArgv(rlimitsOf({ vcpus, diskBytes: statSync(disk).size })),
     ...['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--no-new-privs'],
     accelerator === 'kvm' ? groupsForKvm() : '--clear-groups',
     ...['--inh-caps=-all', '--bounding-set=-all', '--'],

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { closeFd, listenUnix } from '../../host/ffi.ts';
+import { boundedFile, closeFd, listenUnix } from '../../host/ffi.ts';
 import { spawnDetached } from '../../host/detached.ts';
 import { Failure } from '../../host/failure.ts';
 import { identify, isAlive, killProcess, type ProcessIdentity } from '../../host/process.ts';
@@ -11,27 +11,36 @@ import { Qmp } from './qmp.ts';
 
 const CONNECT_DEADLINE_MS = 10_000;
 
+/**
+ * What QEMU may write to its stdout and stderr. Its guest can make it write, so
+ * it is a file that does not grow: `tr -d '\0' </proc/<pid>/fd/2` shows it.
+ */
+const LOG_BYTES = 65_536;
+
 /** QEMU's `microvm` machine, confined: own uid, no network, no capabilities, no new programs. */
 export const qemu: Vmm = {
   async start(spec) {
-    const child = launch(spec);
-    const ended = new Promise<Failure>((resolve) => {
-      child.once('error', ({ message }) => {
-        resolve(new Failure('unavailable', `QEMU cannot be started: ${message}`));
-      });
-      child.once('exit', () => {
-        resolve(new Failure('internal', `QEMU ended at once: ${lastWords(spec.runDir)}`));
-      });
-    });
-    const process = child.pid === undefined ? null : identify(child.pid);
+    const log = boundedFile('qemu.log', LOG_BYTES);
     try {
-      const qmp = await Qmp.connect(qmpSocket(spec.runDir), CONNECT_DEADLINE_MS);
-      if (process !== null) return new QemuMachine(process, spec.runDir, qmp);
-    } catch {
-      // Its own words, below, say more than its end of the connection.
-      if (process !== null) killProcess(process);
+      const child = launch(spec, log);
+      const ended = new Promise<Failure | null>((resolve) => {
+        child.once('error', ({ message }) => {
+          resolve(new Failure('unavailable', `QEMU cannot be started: ${message}`));
+        });
+        child.once('exit', () => resolve(null));
+      });
+      const process = child.pid === undefined ? null : identify(child.pid);
+      try {
+        const qmp = await Qmp.connect(qmpSocket(spec.runDir), CONNECT_DEADLINE_MS);
+        if (process !== null) return new QemuMachine(process, spec.runDir, qmp);
+      } catch {
+        // Its own words, below, say more than its end of the connection.
+        if (process !== null) killProcess(process);
+      }
+      throw (await ended) ?? new Failure('internal', `QEMU ended at once: ${lastWords(log)}`);
+    } finally {
+      closeFd(log);
     }
-    throw await ended;
   },
 
   async adopt(process, runDir) {
@@ -84,7 +93,7 @@ class QemuMachine implements Machine {
   }
 }
 
-function launch(spec: MachineSpec): ChildProcess {
+function launch(spec: MachineSpec, log: number): ChildProcess {
   // Of a machine that ended: a path cannot be bound twice.
   for (const path of [qmpSocket(spec.runDir), agentSocket(spec.runDir)])
     rmSync(path, { force: true });
@@ -93,18 +102,19 @@ function launch(spec: MachineSpec): ChildProcess {
   const agent = listenUnix(agentSocket(spec.runDir));
   const base = openSync(spec.base, 'r');
   const disk = openSync(spec.disk, 'r+');
-  const log = openSync(join(spec.runDir, 'qemu.log'), 'a', 0o600);
   try {
     const tap = spec.network === null ? [] : [spec.network.tapFd];
     return spawnDetached(qemuArgv(spec), { log, inherit: [qmp, agent, base, disk, ...tap] });
   } finally {
     for (const fd of [qmp, agent]) closeFd(fd);
-    for (const fd of [base, disk, log]) closeSync(fd);
+    for (const fd of [base, disk]) closeSync(fd);
   }
 }
 
-function lastWords(runDir: string): string {
-  const text = readFileSync(join(runDir, 'qemu.log'), 'utf8').trim();
+function lastWords(log: number): string {
+  const bytes = Buffer.alloc(LOG_BYTES);
+  readSync(log, bytes, 0, LOG_BYTES, 0);
+  const text = bytes.toString().replaceAll('\0', '').trim();
   return text === '' ? 'it said nothing' : text.slice(-2000).replaceAll('\n', '; ');
 }
 
