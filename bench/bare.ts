@@ -92,6 +92,7 @@ export class BareQemu {
       disk: join(home, 'disk.raw'),
       network: { tapFd: tap, mac: planVm(POOLS, SLOT, 'bare').guestMac },
       runDir: home,
+      groups: [],
     });
     // What stands before it is vmsan's confinement.
     const bare = argv.slice(argv.indexOf(QEMU_PROGRAM) + 1);

@@ -1,18 +1,18 @@
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
+import { hierarchiesHere } from '../../src/host/cgroup.ts';
 import { run } from '../../src/host/run.ts';
 import { inTree } from '../tree.ts';
 
 /** What of ours is on the machine: every entry has a name that a person can go and look for. */
 export type Belongings = ReadonlySet<string>;
 
-const FILES = [
+const FILES = () => [
   '/run/vmsan*',
   '/run/lock/vmsan*',
   '/var/lib/vmsan*',
   '/tmp/vmsan*',
   '/var/tmp/vmsan*',
-  '/sys/fs/cgroup/vmsan*',
-  '/sys/fs/cgroup/*/vmsan*',
+  ...hierarchiesHere().map(({ base }) => `${base}/vmsan*`),
 ];
 
 /** Looks at the namespace of the caller: netns, links, tables, mounts, processes and files. */
@@ -26,7 +26,7 @@ export async function belongings(): Promise<Belongings> {
   for (const line of readFileSync('/proc/self/mountinfo', 'utf8').trim().split('\n')) {
     found.add(`mount ${line.split(' ')[4]}`);
   }
-  for (const path of globSync(FILES)) found.add(`file ${path}`);
+  for (const path of globSync(FILES())) found.add(`file ${path}`);
   for (const name of processes()) found.add(`process ${name}`);
   return found;
 }

@@ -96,6 +96,7 @@ async function proveKvm(context: Context, images: Images): Promise<KvmVerdict> {
       disk,
       network: null,
       runDir,
+      groups: [],
     });
     try {
       (await meetAgent(machine, PROOF_DEADLINE_MS)).close();

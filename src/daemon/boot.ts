@@ -25,7 +25,7 @@ export async function launchMachine(
   context: Context,
   vm: VmRecord,
   images: Images,
-  tapFd: number,
+  { tapFd, groups }: { tapFd: number; groups: readonly string[] },
 ): Promise<Machine> {
   return qemu.start({
     id: vm.id,
@@ -41,6 +41,7 @@ export async function launchMachine(
     disk: diskOf(context, vm.id),
     network: { tapFd, mac: networkOf(context, vm).guestMac },
     runDir: directoriesOf(context, vm.id).run,
+    groups,
   });
 }
 

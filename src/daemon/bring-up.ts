@@ -4,6 +4,7 @@ import * as links from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import type { Machine } from '../vmm/vmm.ts';
 import { bootGuest, launchMachine } from './boot.ts';
+import { boundVm } from './control-groups.ts';
 import { networkOf, type Context, type LiveVm } from './context.ts';
 import { makeRunDirectory, removeRunDirectory } from './directories.ts';
 import { goLive } from './life.ts';
@@ -17,6 +18,7 @@ import type { Step } from './steps.ts';
  */
 export function bringUpSteps(context: Context, vm: VmRecord, images: Images): Step[] {
   let tapFd: number | undefined;
+  let groups: readonly string[] = [];
   let machine: Machine | undefined;
   let live: LiveVm | undefined;
   const network = () => networkOf(context, vm);
@@ -25,7 +27,7 @@ export function bringUpSteps(context: Context, vm: VmRecord, images: Images): St
     tapFd = undefined;
   };
   const startMachine = async () => {
-    machine = await launchMachine(context, vm, images, tapFd!);
+    machine = await launchMachine(context, vm, images, { tapFd: tapFd!, groups });
     return machine;
   };
   return [
@@ -33,6 +35,13 @@ export function bringUpSteps(context: Context, vm: VmRecord, images: Images): St
       name: 'make room for its sockets',
       do: () => makeRunDirectory(context, vm.id),
       undo: () => removeRunDirectory(context, vm.id),
+    },
+    {
+      name: 'limit what it uses',
+      do: () => {
+        groups = boundVm(context, vm);
+      },
+      undo: () => context.controlGroups.remove(vm.id),
     },
     {
       name: 'make the network namespace',

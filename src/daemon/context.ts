@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Settings } from '../api/settings.ts';
 import type { GuestAgent } from '../guest/agent.ts';
 import type { Images } from '../image/images.ts';
+import type { ControlGroups } from '../host/cgroup.ts';
 import type { KeyedMutex } from '../host/mutex.ts';
 import { planVm, type HostNetwork, type VmNetwork } from '../net/plan.ts';
 import type { Store, VmRecord } from '../store/store.ts';
@@ -28,6 +29,7 @@ export interface Context {
   /** Where the kernel, the initramfs and the base are. @throws Failure when they are not built */
   images(): Promise<Images>;
   events: Events;
+  controlGroups: ControlGroups;
   /** By id. */
   live: Map<string, LiveVm>;
   /** One operation at a time on each VM, by id. */

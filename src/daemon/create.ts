@@ -9,6 +9,7 @@ import type { Policy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { bringUpSteps } from './bring-up.ts';
+import { sayMissingGroups } from './control-groups.ts';
 import { diskOf, type Context } from './context.ts';
 import { makeStateDirectory, removeStateDirectory } from './directories.ts';
 import { makeDisk } from './disk.ts';
@@ -43,6 +44,7 @@ export async function createVm(
   refuseTakenName(context, vm.name);
   const images = await context.images();
   vm.accelerator = await chooseAccelerator(context, images, progress.notice);
+  sayMissingGroups(context, progress.notice);
   if (vm.policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
   for (const text of notices) progress.notice(text);
   const routes = await routedNetworks();

@@ -7,6 +7,7 @@ import { run } from '../host/run.ts';
 import { slotCount } from '../net/plan.ts';
 import { judgeKvm } from './accelerator.ts';
 import type { Context } from './context.ts';
+import { missingGroups } from './control-groups.ts';
 import { upstreamsOf } from './upstreams.ts';
 import { QEMU_PROGRAM } from '../vmm/qemu/arguments.ts';
 
@@ -24,6 +25,7 @@ export async function examine(context: Context): Promise<Check[]> {
     check('accelerator', () => accelerator(context)),
     check('resolvers', () => resolvers(context)),
     check('networks', () => networks(context)),
+    check('control groups', () => controlGroups(context)),
   ]);
 }
 
@@ -95,6 +97,18 @@ function resolvers(context: Context): Finding {
   return addresses.length > 0
     ? ok(addresses.join(', '))
     : note('this host names no IPv4 resolver, so names do not resolve in VMs', 'set VMSAN_DNS');
+}
+
+function controlGroups(context: Context): Finding {
+  const missing = missingGroups(context);
+  if (missing !== null) {
+    return note(`not to be had: ${missing}`, 'VMs work, without a limit on what of these they use');
+  }
+  const { hierarchies } = context.controlGroups;
+  const bases = hierarchies.map(
+    ({ version, base, controllers }) => `${controllers.join(', ')} (v${version}) in ${base}`,
+  );
+  return ok(bases.join('; '));
 }
 
 function networks(context: Context): Finding {

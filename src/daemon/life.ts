@@ -112,6 +112,7 @@ export function releaseSteps(context: Context, vm: { id: string; slot: number })
     { name: 'remove its network namespace', do: () => links.removeNetns(network) },
     // Not before its link is gone: what is not in the table is not judged by it.
     { name: 'shut it out of the host’s table', do: () => context.sharedNetwork.detach(vm.id) },
+    { name: 'remove its control groups', do: () => context.controlGroups.remove(vm.id) },
     { name: 'remove its sockets', do: () => removeRunDirectory(context, vm.id) },
   ];
 }

@@ -13,6 +13,7 @@ import { locateImages } from '../image/images.ts';
 import { planHost } from '../net/plan.ts';
 import { Store } from '../store/store.ts';
 import type { Context } from './context.ts';
+import { openControlGroups } from './control-groups.ts';
 import { Events } from './events.ts';
 import { becomeOnlyDaemon, forgetLock } from './lock.ts';
 import { reconcile } from './reconcile.ts';
@@ -85,6 +86,7 @@ function openContext(settings: Settings): Context {
       onError: (error) => log.error({ error: messageOf(error) }, 'the gate'),
     }),
     events,
+    controlGroups: openControlGroups(store),
     live: new Map(),
     turns: new KeyedMutex(),
   };

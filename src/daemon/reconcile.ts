@@ -8,6 +8,7 @@ import { replaceCaps, replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
 import { meetAgent } from './boot.ts';
+import { boundMachine, removeStrayGroups } from './control-groups.ts';
 import { directoriesOf, networkOf, type Context } from './context.ts';
 import { endProcesses, goLive, haltSteps } from './life.ts';
 import { forgetNetnsDirectory } from './netns-directory.ts';
@@ -36,6 +37,7 @@ export async function reconcile(context: Context): Promise<void> {
   }
   await endStrayMachines(context);
   await removeStrayNetns(context);
+  await removeStrayGroups(context);
   await context.sharedNetwork.adopt(
     new Map(running.map((vm) => [vm.id, { network: networkOf(context, vm), policy: vm.policy }])),
   );
@@ -74,6 +76,7 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
   const network = networkOf(context, vm);
   replaceRuleset(network, context.host, vm.policy, vm.generation);
   replaceCaps(network, context.host);
+  boundMachine(context, vm, machine);
   // An agent that does not answer keeps nobody from starting.
   context.events.add('adopted', vm);
   goLive(context, vm.id, { machine, agent: meetAgent(machine, ADOPT_DEADLINE_MS) });

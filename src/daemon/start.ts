@@ -4,6 +4,7 @@ import type { VmRecord } from '../store/store.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { bringUpSteps } from './bring-up.ts';
 import type { Context } from './context.ts';
+import { sayMissingGroups } from './control-groups.ts';
 import type { BootProgress } from './create.ts';
 import { findVm } from './find.ts';
 import { refuseRoutedSlot } from './slots.ts';
@@ -31,6 +32,7 @@ export async function startVm(
       });
     }
     vm.accelerator = await chooseAccelerator(context, images, progress.notice);
+    sayMissingGroups(context, progress.notice);
     refuseRoutedSlot(context.host.pools, vm.slot, await routedNetworks());
     const steps = [
       {

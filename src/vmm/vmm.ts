@@ -26,6 +26,16 @@ export interface MachineSpec {
   network: { tapFd: number; mac: string } | null;
   /** A directory for the machine's sockets, 0700. */
   runDir: string;
+  /** Directories of the control groups that its monitor enters. */
+  groups: readonly string[];
+}
+
+/** What a machine uses of its host at most. */
+export interface MachineNeeds {
+  memoryBytes: number;
+  threads: number;
+  /** Processors' worth of time. */
+  cpus: number;
 }
 
 /** A machine that runs. It outlives this process. */
@@ -47,6 +57,7 @@ export interface Machine {
 }
 
 export interface Vmm {
+  needs(machine: Pick<MachineSpec, 'vcpus' | 'memoryMib' | 'accelerator'>): MachineNeeds;
   /**
    * Starts a machine; the guest is booting when this returns.
    * @throws Failure with the monitor's own words

@@ -5,17 +5,19 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../src/host/failure.ts';
 import { makeCertificates } from './certificates.ts';
+import { removeControlGroups } from './control-groups.ts';
 import { joinMachines } from './links.ts';
 import { firstLine, letGo, Machine } from './machine.ts';
 import { hostSetup, INTERNET_SETUP } from './mounts.ts';
 import { countArrivals } from './packets.ts';
 import { labPaths, TREE, type LabPaths } from './paths.ts';
-import { claim, sweep, writeRecord } from './record.ts';
+import { claim, readRecord, sweep, writeRecord } from './record.ts';
 import * as world from './world.ts';
 
 export interface BuildOptions {
@@ -57,7 +59,8 @@ export async function build(
     await certificates;
     step('start the servers');
     await startServers(name, internet, paths);
-    writeRecord(paths.dir, { host: host.holder, internet: internet.holder });
+    const netns = statSync(`/proc/${host.pid}/ns/net`).ino;
+    writeRecord(paths.dir, { host: host.holder, internet: internet.holder, netns });
     return { host, internet };
   } catch (error) {
     await Promise.allSettled([certificates]);
@@ -117,5 +120,6 @@ export async function remove(name: string, machines: readonly Machine[]): Promis
       `lab ${name} does not stop`,
     );
   }
+  removeControlGroups(readRecord(name)?.netns);
   rmSync(labPaths(name).dir, { recursive: true, force: true });
 }

@@ -10,6 +10,7 @@ import {
 import { join } from 'node:path';
 import { isErrno } from '../../src/host/failure.ts';
 import { identify, isAlive, type ProcessIdentity } from '../../src/host/process.ts';
+import { removeControlGroups } from './control-groups.ts';
 import { LAB_PREFIX, LABS_DIR, labPaths, RECORD_FILE } from './paths.ts';
 
 /** Who a lab belongs to, kept in its directory (0600). */
@@ -21,6 +22,8 @@ export interface LabRecord {
   /** Set once it is up. */
   host?: ProcessIdentity;
   internet?: ProcessIdentity;
+  /** The inode of the host's network namespace, by which its control groups are named. */
+  netns?: number;
 }
 
 /**
@@ -42,7 +45,10 @@ export function claim(name: string): void {
 }
 
 /** Writes down that this process made the lab in `dir`, and what keeps it. */
-export function writeRecord(dir: string, holders: Pick<LabRecord, 'host' | 'internet'>): void {
+export function writeRecord(
+  dir: string,
+  holders: Pick<LabRecord, 'host' | 'internet' | 'netns'>,
+): void {
   const owner = identify(process.pid);
   if (owner === null) throw new Error('this process is not in /proc');
   const record: LabRecord = { boot: bootId(), owner, ...holders };
@@ -73,7 +79,9 @@ export function sweep(): void {
     if (record === undefined) continue;
     const { owner, host = owner, internet = owner } = record;
     const held = record.boot === bootId() && [owner, host, internet].some(isAlive);
-    if (!held) rmSync(labPaths(name).dir, { recursive: true, force: true });
+    if (held) continue;
+    if (record.boot === bootId()) removeControlGroups(record.netns);
+    rmSync(labPaths(name).dir, { recursive: true, force: true });
   }
 }
 

@@ -44,6 +44,7 @@ describe('the agent', () => {
       disk,
       network: null,
       runDir: directory,
+      groups: [],
     });
     agent = await connectAgent(machine.agentSocket, { deadlineMs: BOOT_DEADLINE_MS });
   });

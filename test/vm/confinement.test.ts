@@ -42,6 +42,26 @@ describe('what a VM may use of its host', () => {
     }
   });
 
+  /** The text of a file of the group that a process is in. */
+  const groupFile = async (pid: number, controller: string, v1: string, v2: string) => {
+    const groups = await sh(`cat /proc/${pid}/cgroup`);
+    const own = new RegExp(`^\\d+:(?:.*,)?${controller}(?:,.*)?:(.*)$`, 'm').exec(groups)?.[1];
+    const file =
+      own === undefined ? `${/^0::(.*)$/m.exec(groups)?.[1]}/${v2}` : `/${controller}${own}/${v1}`;
+    assert.match(file, /\/vmsan-\d+\/vm-[0-9a-f]{8}\//, 'a group of its own');
+    return (await sh(`cat /sys/fs/cgroup${file}`)).trim();
+  };
+
+  test('its QEMU is in groups that bound memory, processors and threads', async () => {
+    const pid = vm.pid!;
+    const memory = await groupFile(pid, 'memory', 'memory.limit_in_bytes', 'memory.max');
+    assert.equal(Number(memory), (512 + 512) * 2 ** 20);
+    assert.equal(await groupFile(pid, 'pids', 'pids.max', 'pids.max'), '82');
+    assert.match(await groupFile(pid, 'cpu', 'cpu.cfs_quota_us', 'cpu.max'), /^300000\b/);
+    const { stdout } = await lab.vmsan(['doctor']);
+    assert.match(stdout, /✓ control groups .*memory \(v[12]\) in /);
+  });
+
   test('what its QEMU says is kept in a file that does not grow', async () => {
     const file = `/proc/${vm.pid}/fd/2`;
     assert.equal(
@@ -61,13 +81,49 @@ describe('what a VM may use of its host', () => {
     assert.deepEqual(limits.get('Max processes'), ['64', '64']);
   });
 
-  test('a guest that uses all of its disk, processors and processes lives on', async () => {
-    const burst = `yes >/dev/null & yes >/dev/null & dd if=/dev/zero of=/big bs=1M count=300 status=none
+  test('a guest that uses all of its memory, processors and processes lives on', async () => {
+    const burst = `yes >/dev/null & yes >/dev/null &
+      mount -t tmpfs -o size=440m all /mnt; dd if=/dev/urandom of=/mnt/all bs=1M count=400 status=none
+      umount /mnt; dd if=/dev/zero of=/big bs=1M count=300 status=none
       for i in $(seq 300); do sleep 30 & done; sync; ls -s --block-size=M /big; kill -9 -1`;
     await lab.vmsan(['exec', 'web', 'sh', '-c', burst]);
     const { stdout } = await lab.vmsan(['exec', 'web', 'ls', '-s', '--block-size=M', '/big'], {
       check: true,
     });
     assert.match(stdout, /^30[01]M \/big/);
+    const events = await groupFile(vm.pid!, 'memory', 'memory.oom_control', 'memory.events');
+    assert.match(events, /^oom_kill 0$/m);
+  });
+
+  test('a group goes with its VM, however the daemon ends', async () => {
+    const groupsOf = async (id: string) =>
+      (await sh(`find /sys/fs/cgroup -type d -name ${id} | wc -l`)).trim();
+    const { pid } = await lab.vmsanJson<{ pid: number }>(['daemon', 'status']);
+    assert.notEqual(await groupsOf(vm.id), '0');
+    const stray = `$(find /sys/fs/cgroup -type d -name ${vm.id} | head -n 1)/../vm-0badcafe`;
+    await sh(`mkdir ${stray}`);
+    await sh(`kill -9 ${pid}`);
+    await lab.vmsan(['exec', 'web', 'true'], { check: true });
+    assert.equal(await groupsOf('vm-0badcafe'), '0', 'one without a record');
+    assert.notEqual(await groupsOf(vm.id), '0');
+    const next = await lab.vmsanJson<{ pid: number }>(['daemon', 'status']);
+    await sh(`kill -9 ${next.pid} ${vm.pid}`);
+    await lab.vmsan(['list'], { check: true });
+    assert.equal(await groupsOf(vm.id), '0', 'of one that has ended meanwhile');
+    await lab.vmsan(['start', 'web'], { check: true });
+    assert.notEqual(await groupsOf(vm.id), '0');
+    await lab.vmsan(['rm', '--force', 'web'], { check: true });
+    const own = 'vmsan-$(stat -L -c %i /proc/self/ns/net)';
+    assert.equal(await sh(`find /sys/fs/cgroup -type d -name ${own}`), '');
+  });
+
+  test('where groups cannot be had VMs work, and it is said', async () => {
+    const remount = (mode: string) => sh(`mount -o remount,bind,${mode} /sys/fs/cgroup/pids`);
+    await remount('ro');
+    const { stderr } = await lab.vmsan(['create', '--name', 'free'], { check: true });
+    assert.match(stderr, /^a VM's use of pids \(EROFS.*\): it is not limited$/m);
+    assert.match((await lab.vmsan(['doctor'])).stdout, /^! control groups +not to be had: pids/m);
+    await lab.vmsan(['rm', '--force', 'free'], { check: true });
+    await remount('rw');
   });
 });

@@ -7,6 +7,7 @@ const LOOK = `
   ls -A /run /run/vmsan/vms /var/lib/vmsan/vms 2>/dev/null
   ps -eo comm= | grep -E '^(qemu|node)' | sort
   cat /proc/mounts
+  find /sys/fs/cgroup -type d -path "*/vmsan-$(stat -L -c %i /proc/self/ns/net)*"
 `;
 
 /**

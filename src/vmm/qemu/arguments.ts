@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { prlimitArgv } from '../../host/rlimits.ts';
 import type { MachineSpec } from '../vmm.ts';
-import { rlimitsOf } from './rlimits.ts';
+import { rlimitsOf, TRANSLATION_MIB } from './needs.ts';
 
 /** The descriptors that QEMU inherits, after stdin, stdout and stderr. */
 export const FDS = { qmp: 3, agent: 4, base: 5, disk: 6, tap: 7 } as const;
@@ -48,9 +48,10 @@ function machine(spec: MachineSpec): string[] {
     'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
     '-machine',
     // rtc=off costs two seconds of boot and pit=off without it hangs (QEMU 7.2, Linux 6.1).
-    `microvm,accel=${spec.accelerator},acpi=on,pit=on,pic=on,rtc=on,usb=off,graphics=off,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=off`,
+    `microvm,acpi=on,pit=on,pic=on,rtc=on,usb=off,graphics=off,isa-serial=on,x-option-roms=off,auto-kernel-cmdline=off`,
     // qemu64 lacks x86-64-v2, without which many of today's programs do not start.
     // Without -v1 it is the variant with IBRS, which emulation does not have and complains about.
+    ...['-accel', kvm ? 'kvm' : `tcg,tb-size=${TRANSLATION_MIB}`],
     ...['-cpu', kvm ? 'host' : 'Westmere-v1'],
     // With acpi=on QEMU would take SeaBIOS, which emulates 200 ms longer.
     ...['-bios', 'qboot.rom'],

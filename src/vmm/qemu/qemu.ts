@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { enterGroups } from '../../host/cgroup.ts';
 import { boundedFile, closeFd, listenUnix } from '../../host/ffi.ts';
 import { spawnDetached } from '../../host/detached.ts';
 import { Failure } from '../../host/failure.ts';
@@ -8,6 +9,7 @@ import { identify, isAlive, killProcess, type ProcessIdentity } from '../../host
 import type { Machine, MachineSpec, Vmm } from '../vmm.ts';
 import { CONSOLE_BYTES, FDS, qemuArgv } from './arguments.ts';
 import { Qmp } from './qmp.ts';
+import { needsOf } from './needs.ts';
 
 const CONNECT_DEADLINE_MS = 10_000;
 
@@ -19,6 +21,8 @@ const LOG_BYTES = 65_536;
 
 /** QEMU's `microvm` machine, confined: own uid, no network, no capabilities, no new programs. */
 export const qemu: Vmm = {
+  needs: needsOf,
+
   async start(spec) {
     const log = boundedFile('qemu.log', LOG_BYTES);
     try {
@@ -30,6 +34,8 @@ export const qemu: Vmm = {
         child.once('exit', () => resolve(null));
       });
       const process = child.pid === undefined ? null : identify(child.pid);
+      // Before it has become QEMU: that is three programs away.
+      if (process !== null) enterGroups(spec.groups, process.pid);
       try {
         const qmp = await Qmp.connect(qmpSocket(spec.runDir), CONNECT_DEADLINE_MS);
         if (process !== null) return new QemuMachine(process, spec.runDir, qmp);
