@@ -68,7 +68,7 @@ export class SharedNetwork {
       if (attachment === undefined) return;
       const changed = { ...attachment, policy };
       this.#attached.set(id, changed);
-      if (openingsOf(attachment).length + openingsOf(changed).length > 0) await this.#apply();
+      if (hostRulesOf(attachment) !== hostRulesOf(changed)) await this.#apply();
       try {
         await this.#tellGate();
       } catch (error) {
@@ -110,6 +110,7 @@ export class SharedNetwork {
         gateUp: true,
         upstreams: this.#upstreams(),
         opened: [...this.#attached.values()].flatMap(openingsOf),
+        dialable: [...this.#attached.values()].flatMap(({ policy }) => dialableOf(policy)),
       },
       this.#lent,
     );
@@ -149,6 +150,16 @@ export class SharedNetwork {
     await gate?.stop();
     await clearHostNetwork(this.#host, this.#lent);
   }
+}
+
+/** What the proxy may dial of networks that are not public: those that a policy with names allows. */
+function dialableOf(policy: Policy): readonly string[] {
+  return policy.domains.length === 0 ? [] : policy.allowed;
+}
+
+/** What of a VM's policy is in the host's table, to be compared. */
+function hostRulesOf(attachment: Attachment): string {
+  return JSON.stringify([openingsOf(attachment), dialableOf(attachment.policy)]);
 }
 
 /** The host's own addresses are opened one by one; of link-local, what the host forwards needs nothing. */

@@ -26,6 +26,7 @@ export interface WantedHostNetwork {
   gateUp: boolean;
   upstreams: readonly Upstream[];
   opened: readonly Opening[];
+  dialable: readonly string[];
 }
 
 /**

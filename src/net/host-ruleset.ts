@@ -1,3 +1,5 @@
+import { NEVER_REACHABLE, PRIVATE_NETWORKS } from '../policy/never.ts';
+import { mergeCidrs } from '../policy/cidr.ts';
 import { CLOSED_FLOW_SECONDS } from './vm-caps.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
 
@@ -8,6 +10,8 @@ export interface HostRules {
   gateUp: boolean;
   /** Resolvers that the gate may ask. */
   upstreams: readonly Upstream[];
+  /** Private networks, as CIDRs, that a VM's policy allows beside names: the proxy may dial them. */
+  dialable: readonly string[];
   /** Addresses of the host's own that a VM's policy opens to it. */
   opened: readonly Opening[];
   /** Interfaces on which we switched forwarding on. */
@@ -30,7 +34,11 @@ export interface Upstream {
  * host's traffic. One transaction that replaces whatever was there.
  */
 export function renderHostRuleset(host: HostNetwork, rules: HostRules): string {
-  const { gateIp, dnsPort } = host;
+  const { gateIp, dnsPort, httpPort, tlsPort } = host;
+  const listeners = [
+    `udp . ${dnsPort}`,
+    ...[dnsPort, httpPort, tlsPort].map((port) => `tcp . ${port}`),
+  ];
   return `
 table inet vmsan
 delete table inet vmsan
@@ -53,7 +61,7 @@ table inet vmsan {
   ${set(
     'listeners',
     'ipv4_addr . inet_proto . inet_service',
-    rules.gateUp ? ['udp', 'tcp'].map((protocol) => `${gateIp} . ${protocol} . ${dnsPort}`) : [],
+    rules.gateUp ? listeners.map((listener) => `${gateIp} . ${listener}`) : [],
   )}
   ${set(
     'host_open',
@@ -65,6 +73,10 @@ table inet vmsan {
     'ipv4_addr . inet_service',
     rules.upstreams.map(({ address, port }) => `${address} . ${port}`),
   )}
+  # Where the gate dials nothing, whatever a name resolves to; and what of the second is allowed.
+  ${networks('never', [host.pools.subnetPool, host.pools.transitPool, ...NEVER_REACHABLE])}
+  ${networks('private', PRIVATE_NETWORKS)}
+  ${networks('dialable', mergeCidrs(rules.dialable))}
   ${set(
     'lent_links',
     'ifname',
@@ -83,6 +95,8 @@ table inet vmsan {
   chain sources {
     type filter hook prerouting priority raw; policy accept;
     iifname @vm_links goto known_source
+    # How the gate hears that it may not dial something: see from_gate.
+    iifname "lo" ip daddr ${gateIp} tcp flags rst accept
     ip daddr ${gateIp} drop
   }
   chain known_source {
@@ -129,7 +143,8 @@ table inet vmsan {
     drop
   }
 
-  # The gate reads hostile bytes: it talks to guests and to its resolvers.
+  # The gate reads hostile bytes: it talks to guests, to its resolvers, and for
+  # guests to the public web, from its own address.
   chain output {
     type filter hook output priority filter; policy accept;
     meta skuid ${host.gateUid} goto from_gate
@@ -137,12 +152,18 @@ table inet vmsan {
   chain from_gate {
     oifname @vm_links ct state established accept
     ip daddr . th dport @upstreams accept
-    reject with icmpx type admin-prohibited
+    fib daddr type { local, broadcast, anycast, multicast } goto refuse
+    ip daddr @never goto refuse
+    ip daddr @dialable ip saddr ${gateIp} tcp dport { 80, 443 } accept
+    ip daddr @private goto refuse
+    ip saddr ${gateIp} tcp dport { 80, 443 } accept
+    goto refuse
   }
 
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr @guests oifname != @vm_links masquerade
+    ip saddr ${gateIp} oifname != @vm_links masquerade
   }
 
   chain refuse {
@@ -158,6 +179,11 @@ export const NO_HOST_RULESET = `
 table inet vmsan
 delete table inet vmsan
 `;
+
+function networks(name: string, cidrs: readonly string[]): string {
+  const content = cidrs.length === 0 ? '' : ` elements = { ${cidrs.join(', ')} };`;
+  return `set ${name} { type ipv4_addr; flags interval; auto-merge;${content} }`;
+}
 
 function set(name: string, type: string, elements: readonly string[]): string {
   const content = elements.length === 0 ? '' : ` elements = { ${elements.join(', ')} };`;

@@ -9,7 +9,11 @@ import { renderVmRuleset } from './vm-ruleset.ts';
 
 const POOLS = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
 const host = planHost(POOLS);
-const { policy } = readPolicy({ allowedCidrs: ['10.0.0.0/8'], deniedCidrs: ['10.20.0.0/16'] });
+const { policy } = readPolicy({
+  allowedDomains: ['*.example.com', 'db.example.com:5432'],
+  allowedCidrs: ['10.0.0.0/8'],
+  deniedCidrs: ['10.20.0.0/16'],
+});
 const vm = planVm(POOLS, 7, 'vm-0badcafe');
 
 test('docs/network.md shows a VM’s ruleset as it is', () => {
@@ -27,6 +31,7 @@ test('docs/network.md shows the host’s table as it is', () => {
     gateUp: true,
     upstreams: [{ address: '192.0.2.53', port: 53 }],
     opened: [],
+    dialable: policy.allowed,
     lentLinks: ['eth0'],
   });
   assert.deepEqual(shownUnder("The host's table"), lines(rendered));

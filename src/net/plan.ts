@@ -43,6 +43,9 @@ export interface HostNetwork {
   gateIp: string;
   /** TCP and UDP port of the gate's resolver. */
   dnsPort: number;
+  /** TCP ports of the gate's proxy, for HTTP and for TLS. */
+  httpPort: number;
+  tlsPort: number;
   /** The gate's user id. */
   gateUid: number;
 }
@@ -50,8 +53,10 @@ export interface HostNetwork {
 export const NETNS_DIR = '/run/netns';
 const NETNS_PREFIX = 'vmsan-';
 
-/** Below 1024, so that no unprivileged process can bind it, and assigned to nobody by IANA. */
+/** Below 1024, so that no unprivileged process can bind them, and assigned to nobody by IANA. */
 const DNS_PORT = 1009;
+const HTTP_PORT = 1011;
+const TLS_PORT = 1012;
 
 /**
  * Ids that belong to nobody: systemd's "UIDs and GIDs" page lists
@@ -109,6 +114,8 @@ export function planHost(pools: Pools): HostNetwork {
     pools,
     gateIp: dotted(firstAddress(pools.transitPool) + 1),
     dnsPort: DNS_PORT,
+    httpPort: HTTP_PORT,
+    tlsPort: TLS_PORT,
     gateUid: FIRST_UID,
   };
 }

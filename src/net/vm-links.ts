@@ -5,6 +5,7 @@ import { nftables } from '../host/nft.ts';
 import { run } from '../host/run.ts';
 import { linkExists, writeSysctl } from '../host/sysctl.ts';
 import type { Policy } from '../policy/policy.ts';
+import { renderLearnedChange, type Learned } from './learned.ts';
 import { NETNS_DIR, type HostNetwork, type VmNetwork } from './plan.ts';
 import { CLOSED_FLOW_SECONDS, renderVmCaps } from './vm-caps.ts';
 import { renderVmRuleset } from './vm-ruleset.ts';
@@ -69,14 +70,24 @@ export async function connectLinks(vm: VmNetwork): Promise<void> {
   writeSysctl(`net/ipv4/conf/${vm.hostLink}/forwarding`, '1');
 }
 
-/** Replaces the ruleset of a VM's netns in one transaction. */
+/** Replaces the ruleset of a VM's netns in one transaction, what names hold included. */
 export function replaceRuleset(
   vm: VmNetwork,
   host: HostNetwork,
   policy: Policy,
   generation: number,
+  learned: readonly Learned[] = [],
 ): void {
-  nftables(vm.netnsPath, renderVmRuleset(vm, host, policy, generation));
+  nftables(vm.netnsPath, renderVmRuleset(vm, host, policy, generation, learned));
+}
+
+/** Puts `added` in the place of `removed` in what names hold, in one transaction. */
+export function changeLearned(
+  vm: VmNetwork,
+  removed: readonly Learned[],
+  added: readonly Learned[],
+): void {
+  nftables(vm.netnsPath, renderLearnedChange(removed, added));
 }
 
 /** Renews the caps of a VM's netns, which an earlier vmsan may have made otherwise. */

@@ -1,12 +1,18 @@
+import { mergeCidrs } from '../policy/cidr.ts';
+import { domainMatcher } from '../policy/domain-matcher.ts';
+import { parseDomain } from '../policy/domain.ts';
+import { dohNetworks } from '../policy/doh.ts';
 import { NEVER_REACHABLE } from '../policy/never.ts';
 import type { Policy } from '../policy/policy.ts';
+import { EVASIONS } from '../policy/ports.ts';
+import { LEARNED_SET, renderLearned, type Learned } from './learned.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
 
 /**
  * The whole ruleset of one VM's netns, as one transaction that replaces
  * whatever was there.
  *
- *     tap0 ─ ingress: frames ─ prerouting: resolver ─ forward: judge ─ up0
+ *     tap0 ─ ingress: frames ─ prerouting: resolver, proxy ─ forward: judge ─ up0
  *
  * Every flow carries the generation of the policy that accepted it as its
  * connection mark. After a change no flow has the new generation, so each is
@@ -14,17 +20,18 @@ import type { HostNetwork, VmNetwork } from './plan.ts';
  * peer, which is the destination one way and the source the other.
  *
  * @param generation 1 or more: 0 is the mark of a flow nobody has judged
+ * @param learned what allowed names hold already, under domain rules
  */
 export function renderVmRuleset(
   vm: VmNetwork,
   host: HostNetwork,
   policy: Policy,
   generation: number,
+  learned: readonly Learned[] = [],
 ): string {
   if (!Number.isInteger(generation) || generation < 1) {
     throw new RangeError(`generation ${generation} is not a positive integer`);
   }
-  const resolver = `${host.gateIp} . ${host.dnsPort}`;
   const accept = `ct mark set ${generation} accept`;
   return `
 table netdev vmsan
@@ -47,12 +54,15 @@ table inet vmsan {
   # Entries of allowed that lie wholly inside never, or are the host's own.
   ${networks('opened', policy.opened)}
   ${networks('allowed', policy.allowed)}
+  ${nameSets(policy, learned)}
 
   # The guest's resolver is its gateway. The gate on the host answers.
   chain resolver {
     type nat hook prerouting priority dstnat; policy accept;
     iifname "${vm.tap}" ${resolverMatch(vm, policy)} dnat ip to ${host.gateIp}:${host.dnsPort}
+    ${byName(policy) ? `iifname "${vm.tap}" meta nfproto ipv4 tcp dport { 80, 443 } goto proxy` : ''}
   }
+  ${proxyChain(host, policy)}
 
   # Nothing is for the netns itself.
   chain input {
@@ -72,25 +82,11 @@ table inet vmsan {
 
   # The order of policy/decide.ts, for packets of either side.
   chain outbound {
-    ct status dnat ip daddr . th dport { ${resolver} } ${accept}
-    ${resolvesAll(policy) ? 'meta l4proto { tcp, udp } th dport 53 goto refuse' : ''}
-    ip daddr @vm_pools goto refuse
-    ip daddr @denied goto refuse
-    ip daddr @opened ${accept}
-    ip daddr @never goto refuse
-    ip daddr @allowed ${accept}
-    ${policy.default === 'allow' ? accept : 'goto refuse'}
+    ${judgement(host, policy, accept, { address: 'daddr', port: 'dport', no: 'goto refuse' })}
   }
 
   chain reply {
-    ct status dnat ip saddr . th sport { ${resolver} } ${accept}
-    ${resolvesAll(policy) ? 'meta l4proto { tcp, udp } th sport 53 drop' : ''}
-    ip saddr @vm_pools drop
-    ip saddr @denied drop
-    ip saddr @opened ${accept}
-    ip saddr @never drop
-    ip saddr @allowed ${accept}
-    ${policy.default === 'allow' ? accept : 'drop'}
+    ${judgement(host, policy, accept, { address: 'saddr', port: 'sport', no: 'drop' })}
   }
 
   # Fast, so that nothing in the guest waits for a time-out.
@@ -100,6 +96,88 @@ table inet vmsan {
   }
 }
 `;
+}
+
+/** How a packet names the peer, and how it is told no. */
+interface Side {
+  address: 'daddr' | 'saddr';
+  port: 'dport' | 'sport';
+  no: string;
+}
+
+function judgement(
+  host: HostNetwork,
+  policy: Policy,
+  accept: string,
+  { address, port, no }: Side,
+): string {
+  const peer = `ip ${address}`;
+  const gate = gatePorts(host, policy).map((each) => `${host.gateIp} . ${each}`);
+  return lines(
+    `ct status dnat ${peer} . th ${port} { ${gate.join(', ')} } ${accept}`,
+    resolvesAll(policy) && `meta l4proto { tcp, udp } th ${port} 53 ${no}`,
+    `${peer} @vm_pools ${no}`,
+    `${peer} @denied ${no}`,
+    `${peer} @opened ${accept}`,
+    `${peer} @never ${no}`,
+    `${peer} @allowed ${accept}`,
+    byName(policy) && `meta l4proto . th ${port} { ${evasions()} } ${no}`,
+    // By address never: a name that is denied may have the same one.
+    byName(policy) && `tcp ${port} { 80, 443 } ${no}`,
+    byName(policy) && `${peer} . meta l4proto . th ${port} @${LEARNED_SET} ${accept}`,
+    policy.default === 'allow' ? accept : no,
+  );
+}
+
+/**
+ * The gate's ports to which flows may go on. One that the proxy has outlives a
+ * change to any policy under which the proxy may keep it: it judges them itself.
+ */
+function gatePorts(host: HostNetwork, policy: Policy): number[] {
+  const mayKeep = policy.default === 'allow' || byName(policy) || policy.allowed.length > 0;
+  return [host.dnsPort, ...(mayKeep ? [host.httpPort, host.tlsPort] : [])];
+}
+
+function byName(policy: Policy): boolean {
+  return policy.domains.length > 0;
+}
+
+function nameSets(policy: Policy, learned: readonly Learned[]): string {
+  if (!byName(policy)) return '';
+  const elements = learned.map(renderLearned);
+  const content = elements.length === 0 ? '' : ` elements = { ${elements.join(', ')} };`;
+  return `${networks('doh', mergeCidrs(dohNetworks(policy.domains.map(parseDomain))))}
+  # What names hold for ports that go by address. vmsand adds to it, and it forgets.
+  set ${LEARNED_SET} { type ipv4_addr . inet_proto . inet_service; flags interval, timeout;${content} }`;
+}
+
+/** What is judged by its address alone is left to the forward chain; the rest of the web is the proxy's. */
+function proxyChain(host: HostNetwork, policy: Policy): string {
+  if (!byName(policy)) return '';
+  const { covers } = domainMatcher(policy.domains);
+  const to = (port: number, listener: number) =>
+    covers('tcp', port) && `tcp dport ${port} dnat ip to ${host.gateIp}:${listener}`;
+  return `
+  # By name: whatever its address, unless that alone decides.
+  chain proxy {
+    ${lines(
+      ...['vm_pools', 'denied', 'opened', 'never', 'allowed'].map(
+        (set) => `ip daddr @${set} return`,
+      ),
+      'ip daddr @doh tcp dport 443 return',
+      to(80, host.httpPort),
+      to(443, host.tlsPort),
+    )}
+  }`;
+}
+
+function evasions(): string {
+  return EVASIONS.map(({ protocol, first }) => `${protocol} . ${first}`).join(', ');
+}
+
+/** Rules of a chain, those that do not apply left out. */
+function lines(...rules: (string | false)[]): string {
+  return rules.filter((rule) => rule !== false).join('\n    ');
 }
 
 /** Whether every DNS query, to whatever server, is answered by the gate: it refuses with a reason. */

@@ -61,16 +61,20 @@ export function decider(policy: Policy, world: VmSurroundings): (packet: Packet)
       return decision('resolver', 'resolver', 'port 53 goes to the resolver of vmsan');
     }
     const address = addressNumber(destination);
-    const listed = byAddress(destination, address);
-    if (listed !== undefined) return listed;
     const named = byName?.(packet, address);
+    const listed = byAddress(destination, address, named?.verdict === 'proxy');
+    if (listed !== undefined) return listed;
     if (named !== undefined) return named;
     const words = policy.default === 'allow' ? 'allows' : 'denies';
     return decision(policy.default, 'default', `no list names it, and ${policy.base} ${words} it`);
   };
 }
 
-/** What is said of a destination by its address alone; undefined when nothing is. */
+/**
+ * What is said of a destination by its address alone; undefined when nothing
+ * is. Of the host's own, nothing is said when the proxy takes the packet: it
+ * never goes where it was sent, and the proxy dials none of the host's.
+ */
 export function addressRules(policy: Policy, world: Surroundings) {
   const pools = world.vmPools.map(rangeOf);
   const hosts = new Set(world.hostAddresses.map(addressNumber));
@@ -79,7 +83,7 @@ export function addressRules(policy: Policy, world: Surroundings) {
   const denied = policy.denied.map(rangeOf);
   const opened = policy.opened.map(rangeOf);
 
-  return (destination: string, address: number): Decision | undefined => {
+  return (destination: string, address: number, proxied = false): Decision | undefined => {
     const pool = holding(pools, address);
     if (pool !== undefined) {
       return decision('deny', 'never', `${destination} is in ${pool.cidr}, the networks of VMs`);
@@ -88,8 +92,9 @@ export function addressRules(policy: Policy, world: Surroundings) {
     if (deny !== undefined) {
       return decision('deny', 'denied', `${destination} is in the denied ${deny.cidr}`);
     }
+    const allow = holding(allowed, address);
     if (holding(opened, address) === undefined) {
-      if (hosts.has(address)) {
+      if (hosts.has(address) && (allow !== undefined || !proxied)) {
         return decision('deny', 'never', `${destination} is the host's own`);
       }
       const never = holding(closed, address);
@@ -97,7 +102,6 @@ export function addressRules(policy: Policy, world: Surroundings) {
         return decision('deny', 'never', `${destination} is in ${never.cidr}: ${never.what}`);
       }
     }
-    const allow = holding(allowed, address);
     if (allow !== undefined) {
       return decision('allow', 'allowed', `${destination} is in the allowed ${allow.cidr}`);
     }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { decide, type VmSurroundings } from '../../src/policy/decide.ts';
+import type { Learned } from '../../src/net/learned.ts';
 import { readPolicy, type PolicyWords } from '../../src/policy/policy.ts';
 import { killGroup } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
@@ -35,6 +37,24 @@ const LISTABLE = [
   world.metadata.address,
   world.azureMetadata.address,
 ];
+const NAMES = [
+  'allowed.example.com',
+  '*.github.com',
+  'www.example.org:443',
+  'npmjs.org:80',
+  'db.example.com:5432',
+  'all.example.com:*',
+];
+/** What names hold: ports that go by address, and others, which must not matter. */
+const LEARNED: Learned[] = [
+  { address: world.shared.address, ...ports('tcp', 5432) },
+  { address: world.website.address, ...ports('tcp', 1, 6000) },
+  { address: world.website.address, ...ports('udp', 1, 65_535) },
+  { address: world.npm.address, ...ports('udp', 7) },
+  { address: world.lan.address, ...ports('tcp', 5000, 6000) },
+  { address: world.host.address, ...ports('tcp', 1, 65_535) },
+  { address: world.metadata.address, ...ports('tcp', 1, 65_535) },
+];
 /** The policies that a walk goes between. */
 const NAMED: PolicyWords[] = [
   { base: 'allow-all' },
@@ -47,6 +67,8 @@ const NAMED: PolicyWords[] = [
   { allowedCidrs: ['private'], deniedCidrs: ['10.20.0.0/16'] },
   { allowedCidrs: [world.metadata.address, world.host.address] },
   { allowedCidrs: ['203.0.113.0/24'], deniedCidrs: ['203.0.113.40/31'] },
+  { allowedDomains: ['allowed.example.com', '*.github.com:22'] },
+  { allowedDomains: ['db.example.com:5432'], allowedCidrs: ['private'] },
 ];
 
 describe('the kernel and decide() agree', () => {
@@ -60,26 +82,36 @@ describe('the kernel and decide() agree', () => {
     await lab.assertNoWayOut();
     networks = await WiredNetworks.start(lab);
     await networks.add(SLOT, 'allow-all');
+    await standInForTheProxy(lab);
   });
   after(async () => {
     await networks?.[Symbol.asyncDispose]();
     await lab?.stop();
   });
 
-  const set = (policy: PolicyWords) =>
-    networks.do({ do: 'policy', slot: SLOT, policy, generation: ++generation });
+  const set = (policy: PolicyWords, learned: Learned[] = []) =>
+    networks.do({ do: 'policy', slot: SLOT, policy, generation: ++generation, learned });
 
-  async function agree(words: PolicyWords, probes: Probe[]): Promise<void> {
+  async function agree(words: PolicyWords, probes: Probe[], held: Learned[] = []): Promise<void> {
     const mark = await lab.mark();
-    const argv = [process.execPath, `${TREE}/test/kernel/wired/probe.ts`, JSON.stringify(probes)];
-    const { stdout, stderr } = await networks.exec(SLOT, argv);
+    const { stdout, stderr } = await networks.exec(SLOT, probing(probes));
     assert.notEqual(stdout, '', stderr);
     const outcomes = JSON.parse(stdout) as Outcome[];
     const { policy } = readPolicy(words, WORLD);
     for (const [index, probe] of probes.entries()) {
-      const { verdict, reason } = decide(policy, probe, WORLD);
+      const learned: VmSurroundings['learned'] = (address, protocol, port) =>
+        held.some(
+          (one) =>
+            one.address === address &&
+            one.protocol === protocol &&
+            one.first <= port &&
+            port <= one.last,
+        )
+          ? 'a name'
+          : undefined;
+      const { verdict, reason } = decide(policy, probe, { ...WORLD, learned });
       const { destination, port } = probe;
-      const said = `${JSON.stringify({ words, probe, SEED })}: ${reason}`;
+      const said = `${JSON.stringify({ words, probe, held, SEED })}: ${reason}`;
       assert.equal(outcomes[index], verdict === 'deny' ? 'refused' : 'answered', said);
       if (verdict === 'allow' || port === undefined || probe.protocol === 'icmp') continue;
       const { protocol } = probe;
@@ -95,6 +127,64 @@ describe('the kernel and decide() agree', () => {
       const words = randomPolicy();
       await set(words);
       await agree(words, Array.from({ length: 16 }, randomProbe));
+    }
+  });
+
+  test('on random rules of names, and what names hold', async () => {
+    await using listener = await lab.listenOnHost(world.ports.http);
+    assert.ok(listener);
+    for (let round = 0; round < 25; round++) {
+      const names = Array.from({ length: 1 + Math.floor(random() * 3) }, () => pick(NAMES));
+      const words = { ...randomPolicy(), allowedDomains: names };
+      const held = LEARNED.filter(() => random() < 0.5);
+      const later = LEARNED.filter(() => random() < 0.5);
+      // In force with the change, or after it, in the place of others.
+      await set(words, held);
+      await agree(words, Array.from({ length: 12 }, randomProbe), held);
+      await networks.do({ do: 'learn', slot: SLOT, removed: LEARNED, added: later });
+      await agree(words, Array.from({ length: 12 }, randomProbe), later);
+    }
+  });
+
+  test('what a name holds is forgotten when its time is up', async () => {
+    const words = { allowedDomains: ['db.example.com:5432'] };
+    const address = world.shared.address;
+    await set(words, [{ address, ...ports('tcp', 5432), milliseconds: 500 }]);
+    const probe: Probe = { destination: address, protocol: 'tcp', port: world.ports.lines };
+    await until('it is forgotten', async () => {
+      const { stdout } = await networks.exec(SLOT, probing([probe]));
+      return (JSON.parse(stdout) as Outcome[])[0] === 'refused';
+    });
+  });
+
+  test('what would hide names is refused, though a name holds the address', async () => {
+    const { address: destination } = world.website;
+    const probes: Probe[] = [
+      { destination, protocol: 'tcp', port: 853 },
+      { destination, protocol: 'udp', port: 853 },
+      { destination, protocol: 'udp', port: 443 },
+    ];
+    const words = { allowedDomains: ['all.example.com:*'] };
+    await set(words, LEARNED);
+    await agree(words, probes, LEARNED);
+    const { stdout } = await networks.exec(SLOT, probing(probes));
+    assert.deepEqual(JSON.parse(stdout), ['refused', 'refused', 'refused']);
+  });
+
+  test('a public resolver is refused at port 443 alone, unless a rule names one', async () => {
+    const destination = '8.8.8.8';
+    const probes: Probe[] = [80, 443].map((port) => ({ destination, protocol: 'tcp', port }));
+    for (const [allowedDomains, outcomes] of [
+      [['allowed.example.com'], ['answered', 'refused']],
+      [
+        ['*.example.com', 'dns.google'],
+        ['answered', 'answered'],
+      ],
+    ] as const) {
+      await set({ allowedDomains });
+      const { stdout } = await networks.exec(SLOT, probing(probes));
+      assert.deepEqual(JSON.parse(stdout), outcomes);
+      await agree({ allowedDomains }, probes);
     }
   });
 
@@ -192,13 +282,34 @@ describe('the kernel and decide() agree', () => {
       return { destination, protocol: 'tcp', port: world.ports.http };
     }
     const { https, echo, lines, dns } = world.ports;
+
     const resolvers: string[] = [world.resolver.address, world.otherResolver.address];
     if (resolvers.includes(destination)) return { destination, protocol: 'tcp', port: dns };
     const tcp = { destination, protocol: 'tcp', port: pick([https, echo, lines]) } as const;
     const udp = { destination, protocol: 'udp', port: echo } as const;
-    return pick<Probe>([tcp, udp, { destination, protocol: 'icmp' }]);
+    return pick<Probe>([tcp, tcp, udp, { destination, protocol: 'icmp' }]);
   }
 });
+
+/** Listens where the proxy does, when nobody does. */
+async function standInForTheProxy(lab: Lab): Promise<void> {
+  const script = `const { createServer } = require('node:net');
+    let left = 2;
+    for (const port of [1011, 1012]) {
+      const done = () => --left === 0 && console.log('ready');
+      createServer((socket) => socket.on('error', () => {})).on('error', done).listen(port, '10.200.0.1', done);
+    }`;
+  const child = lab.spawn([process.execPath, '-e', script]);
+  await once(child.stdout!, 'data');
+}
+
+function ports(protocol: 'tcp' | 'udp', first: number, last = first) {
+  return { protocol, first, last, milliseconds: 60_000 };
+}
+
+function probing(probes: Probe[]): string[] {
+  return [process.execPath, `${TREE}/test/kernel/wired/probe.ts`, JSON.stringify(probes)];
+}
 
 /** A small seeded generator, uniform in [0, 1). */
 function mulberry32(seed: number): () => number {

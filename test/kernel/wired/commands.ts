@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import type { Learned } from '../../../src/net/learned.ts';
 import type { VmNetwork } from '../../../src/net/plan.ts';
 import type { Caps } from '../../../src/net/vm-caps.ts';
 import type { PolicyWords } from '../../../src/policy/policy.ts';
@@ -12,7 +13,8 @@ export type Said = string | PolicyWords;
 /** What the program in main.ts understands. A slot is a wired guest's name. */
 export type Command =
   | { do: 'add'; slot: number; policy: Said }
-  | { do: 'policy'; slot: number; policy: Said; generation: number }
+  | { do: 'policy'; slot: number; policy: Said; generation: number; learned?: Learned[] }
+  | { do: 'learn'; slot: number; removed: Learned[]; added: Learned[] }
   | { do: 'caps'; slot: number; caps: Partial<Caps> }
   | { do: 'frames'; slot: number; frames: string[] }
   | { do: 'remove'; slot: number };

@@ -46,9 +46,12 @@ async function obey(command: Command): Promise<unknown> {
     case 'policy': {
       const policy = policyOf(command.policy);
       await shared.changePolicy(idOf(slot), policy);
-      links.replaceRuleset(network, host, policy, command.generation);
+      links.replaceRuleset(network, host, policy, command.generation, command.learned);
       return null;
     }
+    case 'learn':
+      links.changeLearned(network, command.removed, command.added);
+      return null;
     case 'caps':
       nftables(network.netnsPath, renderVmCaps(network, host, { ...CAPS, ...command.caps }));
       return null;
