@@ -27,6 +27,7 @@ const WEB: MessageInitShape<typeof VmSchema> = {
   accelerator: 'tcg',
   netns: 'vmsan-vm-00000001',
   pid: 4711,
+  autostart: true,
 };
 const DENY_JSON = {
   policy: 'deny-all',
@@ -51,6 +52,7 @@ const WEB_JSON = {
   accelerator: 'tcg',
   netns: 'vmsan-vm-00000001',
   pid: 4711,
+  autostart: true,
 };
 
 test('list: a table, ids alone, or the JSON schema', async () => {
@@ -89,8 +91,26 @@ test('every call says who calls', async () => {
 test('create: the id on stdout, notices on stderr, the flags in the request', async () => {
   const requests: unknown[] = [];
   await using daemon = await fakeDaemon({
-    async *createVm({ name, vcpus, memoryMib, diskBytes, policy, allowedCidrs, deniedCidrs }) {
-      requests.push({ name, vcpus, memoryMib, diskBytes, policy, allowedCidrs, deniedCidrs });
+    async *createVm({
+      name,
+      vcpus,
+      memoryMib,
+      diskBytes,
+      policy,
+      allowedCidrs,
+      deniedCidrs,
+      autostart,
+    }) {
+      requests.push({
+        name,
+        vcpus,
+        memoryMib,
+        diskBytes,
+        policy,
+        allowedCidrs,
+        deniedCidrs,
+        autostart,
+      });
       yield { event: { case: 'step', value: 'boot the guest' } };
       yield { event: { case: 'notice', value: 'the LAN is reachable' } };
       yield { event: { case: 'vm', value: WEB } };
@@ -102,7 +122,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
   assert.equal(plain.code, 0);
 
   const flags =
-    '--name web --vcpus 2 --memory 1g --disk 500m --network-policy custom ' +
+    '--name web --autostart --vcpus 2 --memory 1g --disk 500m --network-policy custom ' +
     '--allowed-cidr 10.0.0.0/8,192.0.2.7 --allowed-cidr 198.51.100.0/24 --denied-cidr private --json';
   const json = await vmsan.run(['create', ...flags.split(' ')], daemon);
   assert.deepEqual(JSON.parse(json.stdout), WEB_JSON);
@@ -116,9 +136,11 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
       policy: '',
       allowedCidrs: [],
       deniedCidrs: [],
+      autostart: false,
     },
     {
       name: 'web',
+      autostart: true,
       vcpus: 2,
       memoryMib: 1024,
       diskBytes: 500n * 1024n ** 2n,

@@ -111,3 +111,12 @@ test('a daemon that breaks off is no endless wait', async () => {
   assert.equal(ended.code, 1);
   assert.ok(!existsSync(daemon.runDir));
 });
+
+test('unit prints a systemd unit, with the settings that were given', async () => {
+  const { stdout, code } = await vmsan.run(['daemon', 'unit'], { env: { VMSAN_DNS: 'a "b" %$' } });
+  assert.equal(code, 0);
+  assert.match(stdout, /^ExecStart=\/\S+\/bin\/vmsan daemon start$/m);
+  assert.match(stdout, /^Environment="VMSAN_DNS=a \\"b\\" %%\$\$"$/m);
+  assert.match(stdout, /^Environment=VMSAN_STATE_DIR=\/\S+$/m);
+  assert.match(stdout, /^WantedBy=multi-user\.target$/m);
+});

@@ -99,6 +99,7 @@ function newRecord(request: CreateVmRequest, policy: Policy): VmRecord {
     generation: 1,
     accelerator: 'tcg',
     createdAtMs: Date.now(),
+    autostart: request.autostart,
     process: null,
   };
 }

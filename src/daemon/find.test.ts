@@ -28,6 +28,7 @@ function record(id: string, name: string, slot: number): VmRecord {
     generation: 1,
     accelerator: 'tcg',
     createdAtMs: slot,
+    autostart: false,
     process: null,
   };
 }

@@ -12,6 +12,7 @@ import { KeyedMutex } from '../host/mutex.ts';
 import { locateImages } from '../image/images.ts';
 import { planHost } from '../net/plan.ts';
 import { Store } from '../store/store.ts';
+import { startAgain } from './autostart.ts';
 import type { Context } from './context.ts';
 import { openControlGroups } from './control-groups.ts';
 import { Events } from './events.ts';
@@ -57,6 +58,7 @@ async function main(): Promise<void> {
   process.on('SIGHUP', () => {});
   context.log.info({ pid: process.pid, build: buildId() }, 'ready');
   report('ready');
+  await startAgain(context);
 }
 
 function openContext(settings: Settings): Context {

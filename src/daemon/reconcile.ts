@@ -7,6 +7,7 @@ import { NETNS_DIR, slotOfUid, vmOfNetns } from '../net/plan.ts';
 import { replaceCaps, replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
+import { noteReboot } from './autostart.ts';
 import { meetAgent } from './boot.ts';
 import { boundMachine, removeStrayGroups } from './control-groups.ts';
 import { directoriesOf, networkOf, type Context } from './context.ts';
@@ -46,6 +47,7 @@ export async function reconcile(context: Context): Promise<void> {
 /** What an earlier boot of the host lent us, it has back; undoing it now would undo somebody else's. */
 function forgetLastBoot(context: Context): void {
   if (context.store.fact(BOOT) === bootId()) return;
+  noteReboot(context);
   context.store.clearLentSysctls();
   forgetNetnsDirectory(context);
   context.store.setFact(BOOT, bootId());

@@ -157,6 +157,7 @@ function describe(context: Context, vm: VmRecord): MessageInitShape<typeof VmSch
     accelerator: vm.accelerator,
     netns: network.netns,
     pid: vm.process?.pid ?? 0,
+    autostart: vm.autostart,
   };
 }
 

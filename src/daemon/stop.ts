@@ -1,6 +1,7 @@
 import { checkGrace } from '../api/values.ts';
 import { Failure, messageOf } from '../host/failure.ts';
 import type { VmRecord } from '../store/store.ts';
+import { forgetAutostart } from './autostart.ts';
 import type { Context, LiveVm } from './context.ts';
 import { findVm } from './find.ts';
 import { endAtOnce, haltSteps } from './life.ts';
@@ -23,6 +24,7 @@ export async function stopVm(
 ): Promise<VmRecord> {
   const graceMs = checkGrace(asked);
   const { id } = findVm(context.store, reference);
+  forgetAutostart(context, id);
   // Before its turn comes: a stop with more patience may be under way.
   if (graceMs === 0) await endAtOnce(context, id);
   return context.turns.run(id, async () => {

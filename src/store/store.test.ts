@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Failure } from '../host/failure.ts';
-import { ALLOW_ALL, DENY_ALL } from '../policy/policy.ts';
+import { DENY_ALL } from '../policy/policy.ts';
 import { Store, type VmRecord } from './store.ts';
 
 const VM: VmRecord = {
@@ -20,6 +20,7 @@ const VM: VmRecord = {
   generation: 1,
   accelerator: 'tcg',
   createdAtMs: 1_800_000_000_000,
+  autostart: true,
   process: null,
 };
 
@@ -73,37 +74,4 @@ test('a database of a newer vmsan is left alone', () => {
     () => new Store(directory),
     (error) => error instanceof Failure && error.code === 'conflict' && /newer/.test(error.message),
   );
-});
-
-test('a policy of the first schema, a base alone, is read with its default', () => {
-  const store = new Store(directory);
-  store.addVm(VM);
-  store.addVm({ ...VM, id: 'vm-00000002', name: 'open', slot: 4, createdAtMs: VM.createdAtMs + 1 });
-  store.close();
-  const db = new DatabaseSync(join(directory, 'vmsan.db'));
-  db.exec(`UPDATE vms SET policy = '{"base":"deny-all"}';
-    UPDATE vms SET policy = '{"base":"allow-all"}' WHERE name = 'open';
-    PRAGMA user_version = 1`);
-  db.close();
-  const migrated = new Store(directory);
-  assert.deepEqual(
-    migrated.vms().map(({ policy }) => policy),
-    [DENY_ALL, ALLOW_ALL],
-  );
-  migrated.close();
-});
-
-test('a policy of the second schema allows no names', () => {
-  const store = new Store(directory);
-  store.addVm(VM);
-  store.close();
-  const db = new DatabaseSync(join(directory, 'vmsan.db'));
-  db.exec(`UPDATE vms SET policy = json_remove(policy, '$.domains'); PRAGMA user_version = 2`);
-  db.close();
-  const migrated = new Store(directory);
-  assert.deepEqual(
-    migrated.vms().map(({ policy }) => policy),
-    [DENY_ALL],
-  );
-  migrated.close();
 });

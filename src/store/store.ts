@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Failure } from '../host/failure.ts';
 import type { ProcessIdentity } from '../host/process.ts';
 import type { Policy } from '../policy/policy.ts';
+import { MIGRATIONS } from './migrations.ts';
 
 /**
  * What vmsan knows of its VMs, in SQLite. vmsand is the only writer. The
@@ -25,42 +26,11 @@ export interface VmRecord {
   generation: number;
   accelerator: 'kvm' | 'tcg';
   createdAtMs: number;
+  /** When it runs as the host goes down, it is started again after the reboot. */
+  autostart: boolean;
   /** Its QEMU; null when none runs. */
   process: ProcessIdentity | null;
 }
-
-const MIGRATIONS = [
-  `CREATE TABLE vms (
-     id TEXT PRIMARY KEY,
-     name TEXT NOT NULL UNIQUE,
-     state TEXT NOT NULL,
-     slot INTEGER NOT NULL UNIQUE,
-     vcpus INTEGER NOT NULL,
-     memory_mib INTEGER NOT NULL,
-     disk_bytes INTEGER NOT NULL,
-     policy TEXT NOT NULL,
-     generation INTEGER NOT NULL,
-     accelerator TEXT NOT NULL,
-     created_at_ms INTEGER NOT NULL,
-     pid INTEGER,
-     start_ticks TEXT
-   ) STRICT;
-   CREATE TABLE lent_sysctls (
-     path TEXT PRIMARY KEY,
-     before TEXT NOT NULL
-   ) STRICT;
-   CREATE TABLE facts (
-     name TEXT PRIMARY KEY,
-     value TEXT NOT NULL
-   ) STRICT;`,
-  // A policy was its base alone.
-  `UPDATE vms SET policy = json_object(
-     'base', policy ->> 'base',
-     'default', iif(policy ->> 'base' = 'allow-all', 'allow', 'deny'),
-     'allowed', json_array(), 'denied', json_array(), 'opened', json_array());`,
-  // A policy said nothing of names.
-  `UPDATE vms SET policy = json_set(policy, '$.domains', json_array());`,
-];
 
 export class Store {
   readonly #db: DatabaseSync;
@@ -89,7 +59,8 @@ export class Store {
     this.#db
       .prepare(
         `INSERT INTO vms VALUES (:id, :name, :state, :slot, :vcpus, :memory_mib, :disk_bytes,
-           :policy, :generation, :accelerator, :created_at_ms, :pid, :start_ticks)`,
+           :policy, :generation, :accelerator, :created_at_ms, :pid, :start_ticks,
+           :autostart)`,
       )
       .run(toRow(vm));
   }
@@ -164,6 +135,8 @@ interface VmRow {
   created_at_ms: number;
   pid: number | null;
   start_ticks: string | null;
+  /** 0 or 1. */
+  autostart: number;
 }
 
 function toRow(vm: VmRecord) {
@@ -181,6 +154,7 @@ function toRow(vm: VmRecord) {
     created_at_ms: vm.createdAtMs,
     pid: vm.process?.pid ?? null,
     start_ticks: vm.process?.startTicks ?? null,
+    autostart: vm.autostart ? 1 : 0,
   } satisfies VmRow;
 }
 
@@ -197,6 +171,7 @@ function fromRow(row: VmRow): VmRecord {
     generation: row.generation,
     accelerator: row.accelerator as VmRecord['accelerator'],
     createdAtMs: row.created_at_ms,
+    autostart: row.autostart === 1,
     process:
       row.pid === null || row.start_ticks === null
         ? null

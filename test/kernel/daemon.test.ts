@@ -24,7 +24,7 @@ describe('the daemon and its callers', () => {
     await lab.vmsan(['--help'], { check: true });
     assert.equal((await lab.vmsan(['create', '--memory', 'lots'])).exitCode, 2);
     await lab.vmsan(['daemon', 'status']);
-    assert.equal((await lab.exec(['sh', '-c', 'pgrep -l node'])).stdout, '');
+    assert.equal((await lab.exec(['sh', '-c', 'pgrep -l "^(node|MainThread)"'])).stdout, '');
   });
 
   test('the first commands start one, and only one', async () => {
@@ -104,7 +104,7 @@ describe('the daemon and its callers', () => {
 
   test('stop ends it; stop again is no error', async () => {
     await lab.vmsan(['daemon', 'stop'], { check: true });
-    assert.equal((await lab.exec(['pgrep', '-c', 'node'])).stdout, '0\n');
+    assert.equal((await lab.exec(['pgrep', '-c', '^(node|MainThread)'])).stdout, '0\n');
     await lab.vmsan(['daemon', 'stop'], { check: true });
   });
 });

@@ -5,7 +5,7 @@ const LOOK = `
   ip netns; ip -o link; ip -4 -o address; ip -4 route show table all; nft list ruleset
   cd /proc/sys/net/ipv4/conf && grep . */forwarding ../ip_forward; cd /
   ls -A /run /run/vmsan/vms /var/lib/vmsan/vms 2>/dev/null
-  ps -eo comm= | grep -E '^(qemu|node)' | sort
+  ps -eo comm= | grep -E '^(qemu|node|MainThread)' | sort
   cat /proc/mounts
   find /sys/fs/cgroup -type d -path "*/vmsan-$(stat -L -c %i /proc/self/ns/net)*"
 `;

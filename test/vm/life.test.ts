@@ -136,7 +136,7 @@ describe('a VM from create to rm, with default settings', () => {
 
   test('daemon stop --purge takes the rest', async () => {
     await lab.vmsan(['daemon', 'stop', '--purge'], { check: true });
-    const left = 'ls -d /run/vmsan* /var/lib/vmsan; pgrep -l "node|qemu"';
+    const left = 'ls -d /run/vmsan* /var/lib/vmsan; pgrep -l "^(node|MainThread|qemu)"';
     assert.equal((await lab.exec(['sh', '-c', left])).stdout, '');
   });
 });

@@ -22,6 +22,7 @@ interface Options extends PolicyOptions {
   vcpus: number;
   memory: number;
   disk: bigint;
+  autostart?: true;
   netns: boolean;
   json?: true;
 }
@@ -43,7 +44,8 @@ export function define(command: Command): Command {
         DISK_BYTES.default,
         '10g',
       ),
-    );
+    )
+    .option('--autostart', 'run it again after a reboot of the host, if it ran before');
   addPolicyFlags(command, 'allow-all, deny-all or custom (default: allow-all)').addOption(
     jsonFlag('the VM'),
   );
@@ -71,6 +73,7 @@ function requestOf(options: Options): RequestOf<'createVm'> {
     vcpus: options.vcpus,
     memoryMib: options.memory,
     diskBytes: String(options.disk),
+    autostart: options.autostart ?? false,
     ...policyRequest(options),
   };
 }

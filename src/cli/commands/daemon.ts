@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { daemonClient, withDaemon } from '../../api/client.ts';
 import { loadSettings, type Settings } from '../../api/settings.ts';
@@ -27,7 +28,51 @@ export function define(command: Command): Command {
     .description('Show the daemon, without starting it. Exit code 3 when none runs.')
     .addOption(jsonFlag('the daemon'))
     .action(showIt);
-  return command.usage('start|stop|status').addCommand(start).addCommand(stop).addCommand(status);
+  const unit = emptyCommand('unit')
+    .description('Print a systemd unit that starts the daemon when the host boots.')
+    .addHelpText('after', UNIT_HELP)
+    .action(printUnit);
+  command.usage('start|stop|status|unit');
+  for (const verb of [start, stop, status, unit]) command.addCommand(verb);
+  return command;
+}
+
+const UNIT_HELP = `
+Settings in the environment go into it. To have it in force:
+  vmsan daemon unit >/etc/systemd/system/vmsan.service
+  systemctl enable vmsan.service`;
+
+/**
+ * The daemon that a command starts is the one systemd would: the unit runs the
+ * command. What it started goes on when the unit is stopped, as VMs do.
+ */
+function printUnit(): void {
+  const settings = Object.entries(process.env).filter(([name]) => name.startsWith('VMSAN_'));
+  say(
+    [
+      '[Unit]',
+      'Description=vmsan: microVMs that run again after a reboot',
+      'Wants=network-online.target',
+      'After=network-online.target',
+      '',
+      '[Service]',
+      'Type=oneshot',
+      'RemainAfterExit=yes',
+      ...settings.map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`),
+      `ExecStart=${quoted(resolve(process.argv[1] ?? '', '../../bin/vmsan'))} daemon start`,
+      'KillMode=process',
+      'Delegate=yes',
+      '',
+      '[Install]',
+      'WantedBy=multi-user.target',
+    ].join('\n'),
+  );
+}
+
+/** A word of systemd's (systemd.syntax(7)): `%` begins a specifier, `$` a variable. */
+function quoted(text: string): string {
+  if (/^[\w/.:=,@+-]+$/.test(text)) return text;
+  return `"${text.replace(/["\\]/g, '\\$&').replaceAll('%', '%%').replaceAll('$', '$$$$')}"`;
 }
 
 async function startIt(options: Json): Promise<void> {

@@ -39,6 +39,7 @@ function describe(vm: VmJson): string {
     ['disk', size(vm.diskBytes)],
     ['accelerator', vm.accelerator],
     ['QEMU pid', String(vm.pid ?? '-')],
+    ['after a reboot', vm.autostart ? 'runs again, if it ran' : 'stopped'],
     ['created', vm.createdAt],
   ]);
 }

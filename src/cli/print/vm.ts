@@ -24,6 +24,8 @@ export interface VmJson {
   netns: string;
   /** Of its QEMU; null when none runs. */
   pid: number | null;
+  /** Started again after a reboot of the host, if it ran before. */
+  autostart: boolean;
 }
 
 export interface NetworkJson {
@@ -56,6 +58,7 @@ export function vmJson(vm: WireVm): VmJson {
     accelerator: vm.accelerator ?? '',
     netns: vm.netns ?? '',
     pid: vm.pid ?? null,
+    autostart: vm.autostart ?? false,
   };
 }
 

@@ -94,6 +94,14 @@ export declare type Vm = Message<"vmsan.v1.Vm"> & {
    * @generated from field: uint32 pid = 14;
    */
   pid: number;
+
+  /**
+   * When it runs as the host goes down, the first daemon after the reboot
+   * starts it again.
+   *
+   * @generated from field: bool autostart = 15;
+   */
+  autostart: boolean;
 };
 
 /**
@@ -175,6 +183,14 @@ export declare type VmJson = {
    * @generated from field: uint32 pid = 14;
    */
   pid?: number;
+
+  /**
+   * When it runs as the host goes down, the first daemon after the reboot
+   * starts it again.
+   *
+   * @generated from field: bool autostart = 15;
+   */
+  autostart?: boolean;
 };
 
 /**
@@ -344,6 +360,13 @@ export declare type CreateVmRequest = Message<"vmsan.v1.CreateVmRequest"> & {
    * @generated from field: repeated string allowed_domains = 8;
    */
   allowedDomains: string[];
+
+  /**
+   * As in Vm.
+   *
+   * @generated from field: bool autostart = 9;
+   */
+  autostart: boolean;
 };
 
 /**
@@ -397,6 +420,13 @@ export declare type CreateVmRequestJson = {
    * @generated from field: repeated string allowed_domains = 8;
    */
   allowedDomains?: string[];
+
+  /**
+   * As in Vm.
+   *
+   * @generated from field: bool autostart = 9;
+   */
+  autostart?: boolean;
 };
 
 /**

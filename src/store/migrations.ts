@@ -1,0 +1,38 @@
+/**
+ * The schema, as the steps that lead to it. The first `user_version` of them have
+ * been taken; none of those is ever changed.
+ */
+export const MIGRATIONS = [
+  `CREATE TABLE vms (
+     id TEXT PRIMARY KEY,
+     name TEXT NOT NULL UNIQUE,
+     state TEXT NOT NULL,
+     slot INTEGER NOT NULL UNIQUE,
+     vcpus INTEGER NOT NULL,
+     memory_mib INTEGER NOT NULL,
+     disk_bytes INTEGER NOT NULL,
+     policy TEXT NOT NULL,
+     generation INTEGER NOT NULL,
+     accelerator TEXT NOT NULL,
+     created_at_ms INTEGER NOT NULL,
+     pid INTEGER,
+     start_ticks TEXT
+   ) STRICT;
+   CREATE TABLE lent_sysctls (
+     path TEXT PRIMARY KEY,
+     before TEXT NOT NULL
+   ) STRICT;
+   CREATE TABLE facts (
+     name TEXT PRIMARY KEY,
+     value TEXT NOT NULL
+   ) STRICT;`,
+  // A policy was its base alone.
+  `UPDATE vms SET policy = json_object(
+     'base', policy ->> 'base',
+     'default', iif(policy ->> 'base' = 'allow-all', 'allow', 'deny'),
+     'allowed', json_array(), 'denied', json_array(), 'opened', json_array());`,
+  // A policy said nothing of names.
+  `UPDATE vms SET policy = json_set(policy, '$.domains', json_array());`,
+  // Nothing was started again after a reboot.
+  `ALTER TABLE vms ADD COLUMN autostart INTEGER NOT NULL DEFAULT 0;`,
+];
