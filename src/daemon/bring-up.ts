@@ -68,7 +68,12 @@ export function bringUpSteps(context: Context, vm: VmRecord, images: Images): St
     },
     {
       name: 'let it into the host’s table',
-      do: () => context.sharedNetwork.attach(vm.id, { network: network(), policy: vm.policy }),
+      do: () =>
+        context.sharedNetwork.attach(vm.id, {
+          network: network(),
+          policy: vm.policy,
+          generation: vm.generation,
+        }),
       undo: () => context.sharedNetwork.detach(vm.id),
     },
     {

@@ -29,18 +29,19 @@ import {
 import { prlimitArgv, type Rlimits } from '../host/rlimits.ts';
 import type { Upstream } from '../net/host-ruleset.ts';
 import type { HostNetwork } from '../net/plan.ts';
+import { resolvesNames, type Policy, type Surroundings } from '../policy/policy.ts';
 
 const START_DEADLINE_MS = 15_000;
 const CALL_DEADLINE_MS = 2_000;
 const STOP_DEADLINE_MS = 5_000;
 const WATCH_EVERY_MS = 250;
 
-/** A guest as the gate knows it. */
+/** A guest as the gate is told of it. */
 export interface GuestView {
   guestIp: string;
   vmId: string;
-  policy: string;
-  resolves: boolean;
+  policy: Policy;
+  generation: number;
 }
 
 /**
@@ -84,6 +85,8 @@ export class Gate {
       bindUdp(octets, host.dnsPort),
       listenTcp(octets, host.dnsPort),
       listenUnix(path),
+      listenTcp(octets, host.httpPort),
+      listenTcp(octets, host.tlsPort),
     ];
     const logFile = join(runDir, 'gate.log');
     if ((statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > LOG_BYTES) {
@@ -96,7 +99,7 @@ export class Gate {
         inherit: [...sockets, 'pipe'],
         env: { VMSAN_BUILD: buildId() },
       });
-      await readyLine(child.stdio.at(6) as Socket, logFile);
+      await readyLine(child.stdio.at(-1) as Socket, logFile);
       const process = child.pid === undefined ? null : identify(child.pid);
       if (process === null)
         throw new Failure('internal', `vmsan-gate ended at once: ${tail(logFile)}`);
@@ -111,15 +114,26 @@ export class Gate {
     return isAlive(this.process);
   }
 
-  /** Replaces all the gate knows. @throws when the gate does not answer */
-  async setSnapshot(guests: readonly GuestView[], upstreams: readonly Upstream[]): Promise<void> {
-    await this.#client.setSnapshot(
+  /**
+   * Replaces all the gate knows.
+   * @returns how many proxied connections that ended
+   * @throws when the gate does not answer
+   */
+  async setSnapshot(
+    guests: readonly GuestView[],
+    upstreams: readonly Upstream[],
+    world: Surroundings,
+  ): Promise<number> {
+    const { connectionsClosed } = await this.#client.setSnapshot(
       {
-        guests: [...guests],
+        guests: guests.map(guestPolicy),
         upstreams: upstreams.map(({ address, port }) => `${address}:${port}`),
+        vmPools: [...world.vmPools],
+        hostAddresses: [...world.hostAddresses],
       },
       { timeoutMs: CALL_DEADLINE_MS },
     );
+    return connectionsClosed;
   }
 
   /** Resolves when it has ended, whoever ended it. */
@@ -152,6 +166,21 @@ const RLIMITS: Rlimits = {
   msgqueue: 0,
   nproc: 64,
 };
+
+function guestPolicy({ guestIp, vmId, policy, generation }: GuestView) {
+  return {
+    guestIp,
+    vmId,
+    generation,
+    policy: policy.base,
+    resolves: resolvesNames(policy),
+    defaultVerdict: policy.default,
+    allowedCidrs: [...policy.allowed],
+    deniedCidrs: [...policy.denied],
+    openedCidrs: [...policy.opened],
+    allowedDomains: [...policy.domains],
+  };
+}
 
 /** No capability, no way to gain one, nobody's uid. */
 function gateArgv(uid: number, program: string): string[] {

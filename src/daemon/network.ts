@@ -64,8 +64,8 @@ function changeSteps(context: Context, before: VmRecord, after: VmRecord): Step[
     },
     {
       name: 'tell the gate',
-      do: () => context.sharedNetwork.changePolicy(id, policy),
-      undo: () => context.sharedNetwork.changePolicy(id, before.policy),
+      do: () => context.sharedNetwork.changePolicy(id, policy, generation),
+      undo: () => context.sharedNetwork.changePolicy(id, before.policy, before.generation),
     },
     {
       // One transaction: when it fails nothing was changed.

@@ -40,7 +40,12 @@ export async function reconcile(context: Context): Promise<void> {
   await removeStrayNetns(context);
   await removeStrayGroups(context);
   await context.sharedNetwork.adopt(
-    new Map(running.map((vm) => [vm.id, { network: networkOf(context, vm), policy: vm.policy }])),
+    new Map(
+      running.map((vm) => {
+        const { id, policy, generation } = vm;
+        return [id, { network: networkOf(context, vm), policy, generation }];
+      }),
+    ),
   );
 }
 

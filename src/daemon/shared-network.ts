@@ -7,13 +7,16 @@ import {
   type LentSysctls,
 } from '../net/host-network.ts';
 import type { HostNetwork, VmNetwork } from '../net/plan.ts';
-import { resolvesNames, type Policy } from '../policy/policy.ts';
+import type { Policy } from '../policy/policy.ts';
 import { Gate, type GuestView } from './gate.ts';
+import { surroundingsOf } from './policy.ts';
 
 /** A VM's share in the host's network. */
 export interface Attachment {
   network: VmNetwork;
   policy: Policy;
+  /** The policy's. */
+  generation: number;
 }
 
 /**
@@ -62,11 +65,11 @@ export class SharedNetwork {
   }
 
   /** Tells the gate of a VM's new policy, and the host's table of what it opens of the host. */
-  changePolicy(id: string, policy: Policy): Promise<void> {
+  changePolicy(id: string, policy: Policy, generation: number): Promise<void> {
     return this.#turn.run(async () => {
       const attachment = this.#attached.get(id);
       if (attachment === undefined) return;
-      const changed = { ...attachment, policy };
+      const changed = { ...attachment, policy, generation };
       this.#attached.set(id, changed);
       if (hostRulesOf(attachment) !== hostRulesOf(changed)) await this.#apply();
       try {
@@ -134,13 +137,15 @@ export class SharedNetwork {
   }
 
   async #tellGate(): Promise<void> {
-    const guests = [...this.#attached].map(([vmId, { network, policy }]): GuestView => ({
-      vmId,
-      guestIp: network.guestIp,
-      policy: policy.base,
-      resolves: resolvesNames(policy),
-    }));
-    await this.#gate?.setSnapshot(guests, this.#upstreams());
+    const guests = [...this.#attached].map(
+      ([vmId, { network, policy, generation }]): GuestView => ({
+        vmId,
+        guestIp: network.guestIp,
+        policy,
+        generation,
+      }),
+    );
+    await this.#gate?.setSnapshot(guests, this.#upstreams(), surroundingsOf(this.#host));
   }
 
   async #clear(): Promise<void> {

@@ -13,6 +13,8 @@ export interface Lookup {
   known(question: UpstreamQuestion): Found | undefined;
   /** What is known, or what an upstream says. Never rejects. */
   find(question: UpstreamQuestion): Promise<Found | NotFound>;
+  /** What an upstream says now, whatever is known. Never rejects. */
+  findAnew(question: UpstreamQuestion): Promise<Found | NotFound>;
 }
 
 export interface LookupOptions {
@@ -48,8 +50,10 @@ export function createLookup({ exchange, upstreams, cache = new Cache() }: Looku
   }
 
   async function find(question: UpstreamQuestion): Promise<Found | NotFound> {
-    const found = known(question);
-    if (found !== undefined) return found;
+    return known(question) ?? findAnew(question);
+  }
+
+  async function findAnew(question: UpstreamQuestion): Promise<Found | NotFound> {
     const asked = current();
     const result = await exchange(question);
     if (result.kind === 'none') return { tries: result.tries };
@@ -59,5 +63,5 @@ export function createLookup({ exchange, upstreams, cache = new Cache() }: Looku
     return answer;
   }
 
-  return { known, find };
+  return { known, find, findAnew };
 }

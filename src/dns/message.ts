@@ -32,6 +32,10 @@ export const TYPE = {
   HTTPS: 65,
   CAA: 257,
 } as const;
+/** A type as `dig` writes it. */
+export function typeText(type: number): string {
+  return Object.entries(TYPE).find(([, number]) => number === type)?.[0] ?? `TYPE${type}`;
+}
 export const RCODE = {
   NOERROR: 0,
   FORMERR: 1,

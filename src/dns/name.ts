@@ -49,6 +49,19 @@ export function readName(message: Buffer, offset: number): { name: Name; next: n
   }
 }
 
+/**
+ * A name of plain labels, such as policies have, in wire form.
+ * @param text without a final dot
+ * @returns null for an empty or over-long label or name
+ */
+export function wireName(text: string): Name | null {
+  const labels = text.split('.').map((label) => Buffer.from(label, 'latin1'));
+  if (labels.some(({ length }) => length === 0 || length > 63)) return null;
+  const parts = labels.flatMap((label) => [Buffer.from([label.length]), label]);
+  const name = Buffer.concat([...parts, Buffer.from([0])]);
+  return name.length > MAX_NAME ? null : name;
+}
+
 /** ASCII letters in lower case, all other bytes as they are (RFC 4343). Length bytes are no letters. */
 export function lowerName(name: Name): Name {
   const lower = Buffer.from(name);

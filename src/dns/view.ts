@@ -57,12 +57,12 @@ export function viewOf(type: number, found: Found, rules: NameRules | undefined)
   };
   const whole = { reply: all, addresses: [], dropped: [] };
   if (rules === undefined) return whole;
-  if (type === TYPE.A) return addressesOf(all, rules);
+  if (type === TYPE.A) return judgedAddresses(all, rules);
   if (type === TYPE.HTTPS || type === TYPE.SVCB) return { ...whole, reply: stripped(all) };
   return whole;
 }
 
-function addressesOf(all: Reply, { keeps }: NameRules): View {
+function judgedAddresses(all: Reply, { keeps }: NameRules): View {
   const addresses: string[] = [];
   const dropped: string[] = [];
   const answers = (all.answers ?? []).filter(({ type, data }) => {
@@ -83,6 +83,11 @@ function addressesOf(all: Reply, { keeps }: NameRules): View {
   const text = `vmsan: this name has only addresses that the VM may not reach by name: ${which}`;
   const extendedError = { code: EXTENDED_ERROR.FILTERED, text };
   return { reply: { rcode: RCODE.NOERROR, extendedError }, addresses, dropped };
+}
+
+/** The IPv4 addresses that were found. */
+export function addressesOf({ answers }: Found): string[] {
+  return answers.filter(({ type }) => type === TYPE.A).map(({ data }) => data.join('.'));
 }
 
 function stripped(all: Reply): Reply {

@@ -1,15 +1,24 @@
 import { createServer } from 'node:http';
-import { Code, ConnectError, type ConnectRouter } from '@connectrpc/connect';
+import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import { GateService } from '../gen/vmsan/v1/gate_pb.js';
+import { GateService, type SetSnapshotRequest } from '../gen/vmsan/v1/gate_pb.js';
 import { Failure } from '../host/failure.ts';
-import { parseSnapshot, type Snapshot } from './snapshot.ts';
+import type { DecisionBatch } from './decisions.ts';
+import type { Batch } from './leases.ts';
 
 export interface ControlOptions {
   /** Reported to vmsand, which compares it with its own. */
   build: string;
-  /** Takes over a snapshot that has been found right. */
-  apply: (snapshot: Snapshot) => void;
+  /**
+   * Takes over a snapshot.
+   * @returns how many proxied connections it ended
+   * @throws Failure `bad_input`, with nothing changed
+   */
+  apply: (snapshot: SetSnapshotRequest) => number;
+  watchLeases: (signal: AbortSignal) => AsyncIterable<Batch>;
+  acknowledgeLeases: (id: bigint, refused: readonly number[]) => void;
+  renew: (vmId: string, names: readonly string[]) => Promise<void>;
+  watchDecisions: (signal: AbortSignal) => AsyncIterable<DecisionBatch>;
 }
 
 /** A few hundred bytes a VM, some thousand VMs. */
@@ -22,15 +31,22 @@ const MAX_REQUEST_BYTES = 16 << 20;
  */
 export async function serveControl(
   fd: number,
-  { build, apply }: ControlOptions,
+  { build, apply, watchLeases, acknowledgeLeases, renew, watchDecisions }: ControlOptions,
 ): Promise<{ close(): void }> {
   const routes = (router: ConnectRouter) =>
     router.service(GateService, {
-      setSnapshot: (request) => {
-        apply(parsed(() => parseSnapshot(request)));
+      setSnapshot: (request) => ({ connectionsClosed: parsed(() => apply(request)) }),
+      getGate: () => ({ pid: process.pid, build }),
+      watchLeases: (_request, { signal }: HandlerContext) => watchLeases(signal),
+      ackLeases: ({ id, refused }) => {
+        acknowledgeLeases(id, refused);
         return {};
       },
-      getGate: () => ({ pid: process.pid, build }),
+      renew: async ({ vmId, names }) => {
+        await renew(vmId, names);
+        return {};
+      },
+      watchDecisions: (_request, { signal }: HandlerContext) => watchDecisions(signal),
     });
   const server = createServer(connectNodeAdapter({ routes, readMaxBytes: MAX_REQUEST_BYTES }));
   await new Promise<void>((done, fail) => {

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { Code, ConnectError, createClient, type Client } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import dnsPacket from 'dns-packet';
-import { GateService } from '../gen/vmsan/v1/gate_pb.js';
+import { GateService, type LeaseBatch } from '../gen/vmsan/v1/gate_pb.js';
 import { bindUdp, closeFd, listenTcp, listenUnix } from '../host/ffi.ts';
 import { FakeUpstream, a, answerTo, framed } from '../../test/fakes/upstream.ts';
 
@@ -31,7 +31,13 @@ before(async () => {
     query.transport === 'udp' ? answerTo(query, [a('www.example', '192.0.2.80')]) : Buffer.alloc(0),
   ]);
   const socketPath = join(dir, 'gate.sock');
-  const sockets = [bindUdp(LOOPBACK, 0), listenTcp(LOOPBACK, 0), listenUnix(socketPath)];
+  const sockets = [
+    bindUdp(LOOPBACK, 0),
+    listenTcp(LOOPBACK, 0),
+    listenUnix(socketPath),
+    listenTcp(LOOPBACK, 0),
+    listenTcp(LOOPBACK, 0),
+  ];
   const log = openSync(join(dir, 'gate.log'), 'a', 0o600);
   gate = spawn(process.execPath, [MAIN], {
     stdio: ['ignore', 'ignore', log, ...sockets, 'pipe'],
@@ -40,7 +46,7 @@ before(async () => {
   });
   closeSync(log);
   for (const fd of sockets) closeFd(fd);
-  const ready = (gate.stdio as unknown[])[6] as Readable;
+  const ready = (gate.stdio as unknown[])[8] as Readable;
   let said = '';
   for await (const chunk of ready) said += String(chunk);
   assert.equal(said, 'ready\n', readFileSync(join(dir, 'gate.log'), 'utf8'));
@@ -70,11 +76,19 @@ function listeners(): { udp: number; tcp: number } {
   return { udp: Number(udp.split(':')[1]), tcp: Number(tcp.split(':')[1]) };
 }
 
-async function setPolicy(policy: string): Promise<void> {
+async function setPolicy(policy: string, more: object = {}): Promise<void> {
   const { upstream: resolver } = upstream;
+  const allows = policy === 'allow-all';
   await client.setSnapshot({
     guests: [
-      { guestIp: '127.0.0.1', vmId: 'vm-00000001', policy, resolves: policy === 'allow-all' },
+      {
+        guestIp: '127.0.0.1',
+        vmId: 'vm-00000001',
+        policy,
+        resolves: allows,
+        defaultVerdict: allows ? 'allow' : 'deny',
+        ...more,
+      },
     ],
     upstreams: [`${resolver.address}:${resolver.port}`],
   });
@@ -86,6 +100,9 @@ const QUERY = dnsPacket.encode({
   flags: dnsPacket.RECURSION_DESIRED,
   questions: [{ type: 'A', name: 'www.example' }],
 });
+
+/** Stands for an answer that waits. */
+const ACKNOWLEDGED = { rcode: 'WAITS' } as unknown as dnsPacket.DecodedPacket;
 
 async function askUdp(bytes = QUERY): Promise<dnsPacket.DecodedPacket> {
   const socket = createSocket('udp4');
@@ -156,6 +173,8 @@ test('a snapshot that cannot be right changes nothing', async () => {
     { guests: [guest, { ...guest, vmId: 'vm-00000002' }] },
     { guests: [guest], upstreams: ['resolver.example'] },
     { guests: [guest], upstreams: ['192.0.2.53:70000'] },
+    { guests: [{ ...guest, allowedDomains: ['*'] }] },
+    { guests: [guest], hostAddresses: ['here'] },
   ]) {
     await assert.rejects(
       client.setSnapshot(request),
@@ -163,6 +182,46 @@ test('a snapshot that cannot be right changes nothing', async () => {
     );
   }
   assert.equal(rcodeOf(await askUdp()), 'NOERROR');
+});
+
+const BY_NAME = { resolves: true, generation: 3, allowedDomains: ['www.example:5432'] };
+
+test('an answer that needs a lease comes once the watcher says that it is in force', async () => {
+  await setPolicy('custom', BY_NAME);
+  assert.equal(rcodeOf(await askUdp()), 'SERVFAIL', 'nobody watches');
+  const gone = new AbortController();
+  const batches = client.watchLeases({}, { signal: gone.signal })[Symbol.asyncIterator]();
+  const reading = batches.next();
+  try {
+    let asking = askUdp();
+    // Until the watch is there, queries fail.
+    while (rcodeOf(await Promise.race([asking, reading.then(() => ACKNOWLEDGED)])) === 'SERVFAIL') {
+      asking = askUdp();
+    }
+    const { value: batch } = (await reading) as { value: LeaseBatch };
+    assert.deepEqual(
+      batch.leases.map(({ vmId, generation, name, addresses }) => [
+        ...[vmId, generation, name, addresses],
+      ]),
+      [['vm-00000001', 3, 'www.example', ['192.0.2.80']]],
+    );
+    await client.ackLeases({ id: batch.id });
+    assert.deepEqual((await asking).answers?.map(dataOf), ['192.0.2.80']);
+  } finally {
+    gone.abort();
+  }
+});
+
+test('decisions are told to whoever watches', async () => {
+  await setPolicy('custom', BY_NAME);
+  await askUdp(dnsPacket.encode({ type: 'query', questions: [{ type: 'A', name: 'no.example' }] }));
+  for await (const { decisions } of client.watchDecisions({}, { timeoutMs: 5000 })) {
+    const refusal = decisions.find(({ what }) => what === 'no.example');
+    if (refusal === undefined) continue;
+    assert.equal(refusal.verdict, 'deny');
+    assert.match(refusal.reason, /no rule allows no\.example/);
+    break;
+  }
 });
 
 test('who is no guest gets no TCP connection', async () => {

@@ -3,9 +3,10 @@
  * privileges, opens no listener and no file of its own, and knows only what
  * vmsand last told it. It outlives vmsand.
  *
- *     2  log, JSON lines        5  GateService, listening unix socket
- *     3  DNS, bound UDP socket  6  "ready\n" goes here once all of them are served
- *     4  DNS, listening TCP socket on the same address
+ *     2  log, JSON lines                                5  GateService, listening unix socket
+ *     3  DNS, bound UDP socket                          6  HTTP proxy, listening TCP socket
+ *     4  DNS, listening TCP socket on the same address  7  TLS proxy, listening TCP socket
+ *                                                       8  "ready\n" goes here once all are served
  */
 import { closeSync, writeSync } from 'node:fs';
 import pino from 'pino';
@@ -16,11 +17,14 @@ import { serveTcp } from '../dns/tcp-server.ts';
 import { serveUdp } from '../dns/udp-server.ts';
 import { messageOf } from '../host/failure.ts';
 import { serveControl } from './control.ts';
-import { decide } from './decide.ts';
+import { decideNames } from './decide.ts';
+import { Decisions, decidedOf } from './decisions.ts';
+import { Leases } from './leases.ts';
+import { renew } from './names.ts';
 import { boundedReport } from './report.ts';
-import { EMPTY_SNAPSHOT } from './snapshot.ts';
+import { EMPTY_SNAPSHOT, parseSnapshot } from './snapshot.ts';
 
-const FD = { log: 2, udp: 3, tcp: 4, control: 5, ready: 6 } as const;
+const FD = { log: 2, udp: 3, tcp: 4, control: 5, http: 6, tls: 7, ready: 8 } as const;
 
 const destination = pino.destination({ dest: FD.log, sync: true });
 // A log that cannot be written must not end the gate.
@@ -32,18 +36,34 @@ async function main(): Promise<void> {
   const report = boundedReport(logger);
   let snapshot = EMPTY_SNAPSHOT;
   const guestOf = (source: string) => snapshot.guests.get(source);
+  const guestOfVm = (vmId: string) =>
+    [...snapshot.guests.values()].find((guest) => guest.vmId === vmId);
 
   const upstreams = () => snapshot.upstreams;
   const lookup = createLookup({ exchange: createExchange({ upstreams }), upstreams });
-  const resolve = createResolver({ guestOf, decide, lookup, report });
+  const leases = new Leases();
+  const decisions = new Decisions();
+  const resolve = createResolver({
+    guestOf,
+    decide: decideNames(leases),
+    lookup,
+    report,
+    record: (guest, outcome) => decisions.record(guest.vmId, decidedOf(outcome)),
+  });
   const udp = await serveUdp(FD.udp, resolve, report);
   const tcp = await serveTcp(FD.tcp, { resolve, guestOf, report });
   const control = await serveControl(FD.control, {
     build,
-    apply: (next) => {
-      snapshot = next;
+    apply: (request) => {
+      snapshot = parseSnapshot(request, snapshot);
       tcp.closeStrangers();
+      decisions.keepOnly(new Set([...snapshot.guests.values()].map(({ vmId }) => vmId)));
+      return 0;
     },
+    watchLeases: (signal) => leases.watch(signal),
+    acknowledgeLeases: (id, refused) => leases.acknowledge(id, refused),
+    renew: (vmId, names) => renew({ lookup, leases, guestOf: guestOfVm }, vmId, names),
+    watchDecisions: (signal) => decisions.watch(signal),
   });
 
   // The terminal or session that vmsand was started from may go.

@@ -1,19 +1,12 @@
 import ipaddr from 'ipaddr.js';
-import type { Guest as Known } from '../dns/resolver.ts';
 import type { Upstream } from '../dns/upstream.ts';
 import type { SetSnapshotRequest } from '../gen/vmsan/v1/gate_pb.js';
 import { Failure } from '../host/failure.ts';
-
-/** A VM as the gate knows it. */
-export interface Guest extends Known {
-  /** Its policy's name, for reasons. */
-  readonly policy: string;
-  /** Whether its policy lets names be resolved. */
-  readonly resolves: boolean;
-}
+import { parseGuest, type Guest } from './guest.ts';
 
 /** All that the gate knows, as of the newest SetSnapshot. Never changed, only replaced. */
 export interface Snapshot {
+  /** By their addresses. */
   readonly guests: ReadonlyMap<string, Guest>;
   readonly upstreams: readonly Upstream[];
 }
@@ -22,20 +15,26 @@ export interface Snapshot {
 export const EMPTY_SNAPSHOT: Snapshot = { guests: new Map(), upstreams: [] };
 
 /**
+ * @param before the snapshot that this one replaces; what did not change is taken from it
  * @throws Failure `bad_input` for an address that is no IPv4 address, a port
- *   that is none, and two VMs with one address
+ *   that is none, a domain rule that cannot be read, and two VMs with one address
  */
-export function parseSnapshot(request: Pick<SetSnapshotRequest, 'guests' | 'upstreams'>): Snapshot {
+export function parseSnapshot(
+  request: Omit<SetSnapshotRequest, '$typeName'>,
+  before: Snapshot = EMPTY_SNAPSHOT,
+): Snapshot {
+  const { vmPools, hostAddresses } = request;
+  for (const address of hostAddresses) requireIpv4(address, 'a host address');
   const guests = new Map<string, Guest>();
-  for (const { guestIp, vmId, policy, resolves } of request.guests) {
-    if (!ipaddr.IPv4.isValidFourPartDecimal(guestIp)) {
-      throw new Failure('bad_input', `guest_ip "${guestIp}" of ${vmId} is not an IPv4 address`);
-    }
+  for (const guest of request.guests) {
+    const { guestIp, vmId } = guest;
+    requireIpv4(guestIp, `guest_ip of ${vmId}`);
     const other = guests.get(guestIp);
     if (other !== undefined) {
       throw new Failure('bad_input', `${other.vmId} and ${vmId} both have ${guestIp}`);
     }
-    guests.set(guestIp, { ip: guestIp, vmId, generation: 0, policy, resolves });
+    const world = { vmPools, hostAddresses };
+    guests.set(guestIp, parseGuest(guest, world, before.guests.get(guestIp)));
   }
   return { guests, upstreams: request.upstreams.map(parseUpstream) };
 }
@@ -50,4 +49,9 @@ function parseUpstream(text: string): Upstream {
     throw new Failure('bad_input', `upstream "${text}" is not an IPv4 address or address:port`);
   }
   return { address, port: number };
+}
+
+function requireIpv4(text: string, what: string): void {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return;
+  throw new Failure('bad_input', `${what}: "${text}" is not an IPv4 address`);
 }

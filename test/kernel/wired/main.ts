@@ -39,13 +39,13 @@ async function obey(command: Command): Promise<unknown> {
       await links.addNetns(network);
       const tap = links.openGuardedTap(network, host, policy, 1);
       await links.connectLinks(network);
-      await shared.attach(idOf(slot), { network, policy });
+      await shared.attach(idOf(slot), { network, policy, generation: 1 });
       guests.set(slot, { network, guest: await WiredGuest.connect(network, tap) });
       return network;
     }
     case 'policy': {
       const policy = policyOf(command.policy);
-      await shared.changePolicy(idOf(slot), policy);
+      await shared.changePolicy(idOf(slot), policy, command.generation);
       links.replaceRuleset(network, host, policy, command.generation, command.learned);
       return null;
     }

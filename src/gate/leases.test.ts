@@ -1,0 +1,143 @@
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { guestWith } from '../../test/fakes/guest.ts';
+import { Leases, type Batch, type LeaseLimits } from './leases.ts';
+
+const GUEST = guestWith(['db.example:5432']);
+const WANTED = { name: 'db.example', addresses: ['192.0.2.1'], ttl: 60 };
+const LIMITS: LeaseLimits = { ackMs: 5000, pending: 4 };
+
+/** Leases whose watcher is the test. */
+function setUp(limits = LIMITS) {
+  const state = { now: 0 };
+  const leases = new Leases(limits, () => state.now);
+  const watch = () => {
+    const gone = new AbortController();
+    const batches = leases.watch(gone.signal)[Symbol.asyncIterator]();
+    // It is watched from the first reading on.
+    let reading = batches.next();
+    const next = async (): Promise<Batch> => {
+      const { value, done } = await reading;
+      assert.ok(done !== true, 'the watch has ended');
+      reading = batches.next();
+      return value;
+    };
+    return { next, leave: () => gone.abort(), ended: async () => (await reading).done === true };
+  };
+  return { leases, state, watch };
+}
+
+const whyOf = (outcome: unknown) => (outcome as { why: string }).why;
+
+test('leases of one turn go as one batch, and are held once it is acknowledged', async () => {
+  const { leases, watch } = setUp();
+  const watcher = watch();
+  const first = leases.ask(GUEST, WANTED);
+  const second = leases.ask(GUEST, { ...WANTED, name: 'other.example' });
+  const batch = await watcher.next();
+  assert.deepEqual(
+    batch.leases?.map(({ vmId, generation, name, addresses, ttlSeconds }) => [
+      ...[vmId, generation, name, addresses, ttlSeconds],
+    ]),
+    [
+      [GUEST.vmId, 1, 'db.example', ['192.0.2.1'], 60],
+      [GUEST.vmId, 1, 'other.example', ['192.0.2.1'], 60],
+    ],
+  );
+  let settled = false;
+  void first.then(() => (settled = true));
+  await new Promise(setImmediate);
+  assert.equal(settled, false, 'not before it is in force');
+  leases.acknowledge(batch.id!, [1]);
+  assert.equal(await first, 'held');
+  assert.match(whyOf(await second), /does not let/);
+});
+
+test('the same lease, asked for while it is on its way, goes once; after that it is known', async () => {
+  const { leases, state, watch } = setUp();
+  const watcher = watch();
+  const both = [leases.ask(GUEST, WANTED), leases.ask(GUEST, WANTED)];
+  const batch = await watcher.next();
+  assert.equal(batch.leases?.length, 1);
+  leases.acknowledge(batch.id!, []);
+  assert.deepEqual(await Promise.all(both), ['held', 'held']);
+  assert.equal(await leases.ask(GUEST, { ...WANTED, ttl: 50 }), 'held');
+
+  const again = async (guest: typeof GUEST, wanted: typeof WANTED, why: string) => {
+    const asked = leases.ask(guest, wanted);
+    const next = await watcher.next();
+    assert.equal(next.leases?.length, 1, why);
+    leases.acknowledge(next.id!, []);
+    assert.equal(await asked, 'held');
+  };
+  await again(GUEST, { ...WANTED, addresses: ['192.0.2.1', '192.0.2.2'] }, 'another address');
+  await again(GUEST, { ...WANTED, ttl: 600 }, 'for longer');
+  await again(guestWith(['db.example:5432'], { generation: 2 }), WANTED, 'another policy');
+  state.now = 6000;
+  await again(GUEST, WANTED, 'after a while');
+});
+
+test('without a watcher nothing is let through', async () => {
+  const { leases, watch } = setUp();
+  assert.match(whyOf(await leases.ask(GUEST, WANTED)), /daemon is not there/);
+  const watcher = watch();
+  const waiting = leases.ask(GUEST, WANTED);
+  await watcher.next();
+  watcher.leave();
+  assert.match(whyOf(await waiting), /daemon is not there/);
+  assert.match(whyOf(await leases.ask(GUEST, WANTED)), /daemon is not there/);
+});
+
+test('what is in force stays so without a watcher, until its time is over', async () => {
+  const { leases, state, watch } = setUp();
+  const watcher = watch();
+  const asked = leases.ask(GUEST, WANTED);
+  leases.acknowledge((await watcher.next()).id!, []);
+  await asked;
+  watcher.leave();
+  state.now = 20_000;
+  assert.equal(await leases.ask(GUEST, { ...WANTED, ttl: 40 }), 'held');
+  assert.match(whyOf(await leases.ask(GUEST, { ...WANTED, ttl: 41 })), /not there/);
+});
+
+test('a newer watcher ends the older, and starts from nothing', async () => {
+  const { leases, watch } = setUp();
+  const older = watch();
+  const asked = leases.ask(GUEST, WANTED);
+  leases.acknowledge((await older.next()).id!, []);
+  await asked;
+  const waiting = leases.ask(GUEST, { ...WANTED, name: 'other.example' });
+  await older.next();
+  const newer = watch();
+  assert.match(whyOf(await waiting), /daemon is not there/);
+  assert.equal(await older.ended(), true);
+  const again = leases.ask(GUEST, WANTED);
+  const batch = await newer.next();
+  assert.equal(batch.leases?.[0]?.name, 'db.example', 'another daemon may know nothing of it');
+  leases.acknowledge(batch.id!, []);
+  assert.equal(await again, 'held');
+});
+
+test('a daemon that does not answer costs these queries only', async () => {
+  const { leases, watch } = setUp({ ackMs: 20, pending: 4 });
+  const watcher = watch();
+  const asked = leases.ask(GUEST, WANTED);
+  const { id } = await watcher.next();
+  assert.match(whyOf(await asked), /in time/);
+  leases.acknowledge(id!, []);
+  leases.acknowledge(999n, []);
+  const again = leases.ask(GUEST, WANTED);
+  leases.acknowledge((await watcher.next()).id!, []);
+  assert.equal(await again, 'held', 'the late word did not count, the next one does');
+});
+
+test('what waits is bounded', async () => {
+  const { leases, watch } = setUp();
+  const watcher = watch();
+  const asked = Array.from({ length: 5 }, (_, i) =>
+    leases.ask(GUEST, { ...WANTED, name: `n${i}.example` }),
+  );
+  assert.match(whyOf(await asked[4]), /too many/);
+  leases.acknowledge((await watcher.next()).id!, []);
+  assert.deepEqual(await Promise.all(asked.slice(0, 4)), ['held', 'held', 'held', 'held']);
+});
