@@ -82,7 +82,7 @@ export class Gate {
     const path = socketOf(runDir);
     rmSync(path, { force: true });
     const sockets = [
-      bindUdp(octets, host.dnsPort),
+      bindUdp(octets, host.dnsPort, QUERY_BYTES),
       listenTcp(octets, host.dnsPort),
       listenUnix(path),
       listenTcp(octets, host.httpPort),
@@ -149,6 +149,13 @@ export class Gate {
     }
   }
 }
+
+/**
+ * Queries that wait for the gate, of all VMs: some thousand, as small ones take
+ * about 1 KiB of it each. By default a few hundred fit, less than one VM may
+ * send at a stretch, and another's would be lost.
+ */
+const QUERY_BYTES = 8 * 1024 ** 2;
 
 /** Bytes that the gate's log may have when a gate starts: a longer one is put aside. */
 const LOG_BYTES = 1024 * 1024;

@@ -212,6 +212,11 @@ test('an answer that needs a lease comes once the watcher says that it is in for
   }
 });
 
+test('without a watcher, names whose ports are the proxy’s are answered', async () => {
+  await setPolicy('custom', { ...BY_NAME, allowedDomains: ['www.example'] });
+  assert.deepEqual((await askUdp()).answers?.map(dataOf), ['192.0.2.80']);
+});
+
 test('decisions are told to whoever watches', async () => {
   await setPolicy('custom', BY_NAME);
   await askUdp(dnsPacket.encode({ type: 'query', questions: [{ type: 'A', name: 'no.example' }] }));

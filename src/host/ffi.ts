@@ -36,6 +36,7 @@ const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = O_CLOEXEC;
 const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
 const SO_REUSEADDR = 2;
 
 const libc = koffi.load('libc.so.6');
@@ -153,9 +154,19 @@ export function boundedFile(name: string, bytes: number): number {
   }
 }
 
-/** A UDP socket bound to an IPv4 address, to be handed to a child process. */
-export function bindUdp(address: readonly number[], port: number): number {
-  return boundSocket(AF_INET, SOCK_DGRAM, inetAddress(address, port));
+/**
+ * A bound UDP socket on an IPv4 address, to be handed to a child process.
+ * @param receiveBytes what may wait in it, beyond net.core.rmem_max too; without CAP_NET_ADMIN
+ *   it stays at the default
+ */
+export function bindUdp(address: readonly number[], port: number, receiveBytes?: number): number {
+  const fd = boundSocket(AF_INET, SOCK_DGRAM, inetAddress(address, port));
+  if (receiveBytes !== undefined) {
+    const value = Buffer.alloc(4);
+    value.writeUInt32LE(receiveBytes);
+    calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, value, value.length);
+  }
+  return fd;
 }
 
 /** A listening TCP socket on an IPv4 address, to be handed to a child process. */

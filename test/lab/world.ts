@@ -88,6 +88,8 @@ export const names = {
   chainHop: 'hop.example.net',
   /** TXT "hello from the lab" */
   text: 'text.example.com',
+  /** HTTPS with alpn, port, ech, ipv4hint and ipv6hint (RFC 9460). */
+  service: 'service.example.com',
   /** TXT of 2 000 bytes: needs EDNS or TCP. */
   big: 'big.example.com',
   /** Never answered. */
