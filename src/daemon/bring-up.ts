@@ -54,9 +54,13 @@ export function bringUpSteps(context: Context, vm: VmRecord, images: Images): St
     {
       name: 'load the ruleset',
       do: () => {
-        tapFd = links.openGuardedTap(network(), context.host, vm.policy, vm.generation);
+        const learned = context.leases.begin(vm, network());
+        tapFd = links.openGuardedTap(network(), context.host, vm.policy, vm.generation, learned);
       },
-      undo: closeTap,
+      undo: () => {
+        closeTap();
+        context.leases.end(vm.id);
+      },
     },
     {
       // The longest wait comes first: the kernel boots while the next steps join

@@ -9,6 +9,7 @@ import { planVm, type HostNetwork, type VmNetwork } from '../net/plan.ts';
 import type { Store, VmRecord } from '../store/store.ts';
 import type { Machine } from '../vmm/vmm.ts';
 import type { Events } from './events.ts';
+import type { Leases } from './leases.ts';
 import type { SharedNetwork } from './shared-network.ts';
 
 /** A VM that runs: its monitor, and the connection to its agent, which may still be under way. */
@@ -26,6 +27,8 @@ export interface Context {
   store: Store;
   host: HostNetwork;
   sharedNetwork: SharedNetwork;
+  /** What allowed names hold, of the VMs that run. */
+  leases: Leases;
   /** Where the kernel, the initramfs and the base are. @throws Failure when they are not built */
   images(): Promise<Images>;
   events: Events;

@@ -30,9 +30,12 @@ import { prlimitArgv, type Rlimits } from '../host/rlimits.ts';
 import type { Upstream } from '../net/host-ruleset.ts';
 import type { HostNetwork } from '../net/plan.ts';
 import { resolvesNames, type Policy, type Surroundings } from '../policy/policy.ts';
+import type { WantedLease } from './leases.ts';
 
 const START_DEADLINE_MS = 15_000;
 const CALL_DEADLINE_MS = 2_000;
+/** It asks resolvers, some of which may be silent. */
+const RENEW_DEADLINE_MS = 30_000;
 const STOP_DEADLINE_MS = 5_000;
 const WATCH_EVERY_MS = 250;
 
@@ -42,6 +45,12 @@ export interface GuestView {
   vmId: string;
   policy: Policy;
   generation: number;
+}
+
+/** Leases that are acknowledged together. */
+export interface LeaseBatch {
+  id: bigint;
+  leases: readonly WantedLease[];
 }
 
 /**
@@ -134,6 +143,21 @@ export class Gate {
       { timeoutMs: CALL_DEADLINE_MS },
     );
     return connectionsClosed;
+  }
+
+  /** Batches of leases that guests wait for, until the gate ends or somebody else asks for them. */
+  watchLeases(): AsyncIterable<LeaseBatch> {
+    return this.#client.watchLeases({});
+  }
+
+  /** Says that a batch is in force, but for the leases at these indexes. */
+  async ackLeases(id: bigint, refused: readonly number[]): Promise<void> {
+    await this.#client.ackLeases({ id, refused: [...refused] }, { timeoutMs: CALL_DEADLINE_MS });
+  }
+
+  /** Has names resolved again for a VM; what is found comes as leases. */
+  async renew(vmId: string, names: readonly string[]): Promise<void> {
+    await this.#client.renew({ vmId, names: [...names] }, { timeoutMs: RENEW_DEADLINE_MS });
   }
 
   /** Resolves when it has ended, whoever ended it. */

@@ -109,7 +109,13 @@ export function releaseSteps(context: Context, vm: { id: string; slot: number })
   return [
     { name: 'end the machine', do: () => endMachine(context, vm) },
     { name: 'remove its link', do: () => links.removeHostLink(network) },
-    { name: 'remove its network namespace', do: () => links.removeNetns(network) },
+    {
+      name: 'remove its network namespace',
+      do: () => {
+        context.leases.end(vm.id);
+        return links.removeNetns(network);
+      },
+    },
     // Not before its link is gone: what is not in the table is not judged by it.
     { name: 'shut it out of the host’s table', do: () => context.sharedNetwork.detach(vm.id) },
     { name: 'remove its control groups', do: () => context.controlGroups.remove(vm.id) },

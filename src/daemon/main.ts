@@ -11,13 +11,18 @@ import { Failure, isErrno, messageOf } from '../host/failure.ts';
 import { KeyedMutex } from '../host/mutex.ts';
 import { locateImages } from '../image/images.ts';
 import { planHost } from '../net/plan.ts';
+import { LeaseStore } from '../store/leases.ts';
 import { Store } from '../store/store.ts';
 import { startAgain } from './autostart.ts';
 import type { Context } from './context.ts';
 import { openControlGroups } from './control-groups.ts';
 import { Events } from './events.ts';
+import { followLeases } from './lease-feed.ts';
+import { keepRenewing } from './lease-renewal.ts';
+import { Leases } from './leases.ts';
 import { becomeOnlyDaemon, forgetLock } from './lock.ts';
 import { reconcile } from './reconcile.ts';
+import { surroundingsOf } from './policy.ts';
 import { removeVm } from './remove.ts';
 import { serve } from './server.ts';
 import type { DaemonProcess } from './service.ts';
@@ -37,6 +42,11 @@ async function main(): Promise<void> {
   // Takes a tenth of a second, which the first boot need not wait for.
   hostTscKhz().catch(() => {});
   await reconcile(context);
+  keepRenewing(
+    context.leases,
+    (id, names) => context.sharedNetwork.renew(id, names),
+    (vm, error) => context.log.warn({ vm, error: messageOf(error) }, 'leases cannot be renewed'),
+  );
   let purge: boolean | null = null;
   const daemon: DaemonProcess = {
     build: buildId(),
@@ -65,6 +75,13 @@ function openContext(settings: Settings): Context {
   const store = new Store(settings.stateDir);
   const log = pino({ base: null }, pino.destination(2));
   const host = planHost(settings);
+  const warn = (about: string) => (vm: string, error: unknown) =>
+    log.warn({ vm, error: messageOf(error) }, about);
+  const leases = new Leases({
+    store: new LeaseStore(settings.stateDir),
+    world: () => surroundingsOf(host),
+    onError: warn('leases are refused'),
+  });
   const events = new Events();
   for (const directory of [settings.stateDir, settings.runDir]) {
     makeOpenDirectory(join(directory, 'vms'));
@@ -84,9 +101,13 @@ function openContext(settings: Settings): Context {
         clear: () => store.clearLentSysctls(),
       },
       upstreams: () => upstreamsOf(settings.dns),
+      onGate: (gate) => {
+        void followLeases(gate, leases, (error) => log.warn({ error }, 'leases of the gate'));
+      },
       onRestart: () => events.add('gate', null, 'it had ended and was started again'),
       onError: (error) => log.error({ error: messageOf(error) }, 'the gate'),
     }),
+    leases,
     events,
     controlGroups: openControlGroups(store),
     live: new Map(),

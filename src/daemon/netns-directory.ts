@@ -17,6 +17,7 @@ export function forgetNetnsDirectory(context: Context): void {
 /** Forgets a VM. After the last one, the directory of network namespaces is as it was before the first. */
 export async function forgetVm(context: Context, id: string): Promise<void> {
   context.store.removeVm(id);
+  context.leases.forget(id);
   if (context.store.vms().length > 0 || context.store.fact(MADE_BY_US) === undefined) return;
   try {
     await removeNetnsDirectory();

@@ -9,14 +9,23 @@ import { findVm } from './find.ts';
 import { readRequest, surroundingsOf, type PolicyRequest } from './policy.ts';
 import { runSteps, type Step } from './steps.ts';
 
+/** What a change ends. */
+export interface Closed {
+  /** Flows that were open and that `after` forbids, but for proxied ones. */
+  flowsClosed: number;
+  /** Proxied connections that it forbids. */
+  connectionsClosed: number;
+  /** Addresses that names held and that it does not let them hold. */
+  leasesDropped: number;
+}
+
 /** What a change of policy did. When it is given, the kernel enforces `after`. */
 export interface Receipt {
   before: VmRecord;
   after: VmRecord;
   /** From the request's arrival to the kernel's commit; 0 when nothing was changed. */
   effectiveMs: number;
-  /** Flows that were open and that `after` forbids. */
-  flowsClosed: number;
+  closed: Closed;
   /** How the request was read, for the user. */
   notices: string[];
 }
@@ -42,18 +51,27 @@ export async function setNetwork(context: Context, request: NetworkRequest): Pro
     }
     if (request.policy === '') refuseToLoosen(before, policy);
     const after: VmRecord = { ...before, policy, generation: before.generation + 1 };
+    const count = flowCounter(context, before, after);
     if (request.dryRun) {
-      const flowsClosed = closed(context, before, after);
-      return { before, after, effectiveMs: 0, flowsClosed, notices };
+      const leasesDropped = context.leases.wouldDrop(after);
+      const closed = { flowsClosed: count(), connectionsClosed: 0, leasesDropped };
+      return { before, after, effectiveMs: 0, closed, notices };
     }
-    await runSteps('network', changeSteps(context, before, after));
+    const ended = { connectionsClosed: 0, leasesDropped: 0 };
+    await runSteps('network', changeSteps(context, before, after, ended));
     const effectiveMs = performance.now() - arrived;
     context.events.add('network', after, `${before.policy.base} -> ${after.policy.base}`);
-    return { before, after, effectiveMs, flowsClosed: closed(context, before, after), notices };
+    return { before, after, effectiveMs, closed: { flowsClosed: count(), ...ended }, notices };
   });
 }
 
-function changeSteps(context: Context, before: VmRecord, after: VmRecord): Step[] {
+/** @param ended is added to */
+function changeSteps(
+  context: Context,
+  before: VmRecord,
+  after: VmRecord,
+  ended: Pick<Closed, 'connectionsClosed' | 'leasesDropped'>,
+): Step[] {
   const { id, policy, generation } = after;
   return [
     {
@@ -64,31 +82,46 @@ function changeSteps(context: Context, before: VmRecord, after: VmRecord): Step[
     },
     {
       name: 'tell the gate',
-      do: () => context.sharedNetwork.changePolicy(id, policy, generation),
-      undo: () => context.sharedNetwork.changePolicy(id, before.policy, before.generation),
+      do: async () => {
+        ended.connectionsClosed += await context.sharedNetwork.changePolicy(id, policy, generation);
+      },
+      undo: async () => {
+        await context.sharedNetwork.changePolicy(id, before.policy, before.generation);
+      },
     },
     {
       // One transaction: when it fails nothing was changed.
       name: 'replace the ruleset',
       do: () => {
         if (after.state !== 'running') return;
-        replaceRuleset(networkOf(context, after), context.host, policy, generation);
+        const network = networkOf(context, after);
+        ended.leasesDropped += context.leases.change(after, network, (learned) =>
+          replaceRuleset(network, context.host, policy, generation, learned),
+        );
       },
     },
   ];
 }
 
-function closed(context: Context, before: VmRecord, after: VmRecord): number {
-  if (before.state !== 'running') return 0;
+/** Counts the open flows that a change ends; what names hold is as it was when this was called. */
+function flowCounter(context: Context, before: VmRecord, after: VmRecord): () => number {
+  if (before.state !== 'running') return () => 0;
   const network = networkOf(context, before);
   const world = { ...surroundingsOf(context.host), gateway: network.gatewayIp };
-  try {
-    return countClosed(network, before.policy, after.policy, world);
-  } catch (error) {
-    // The change itself is done.
-    context.log.warn({ vm: before.id, error: messageOf(error) }, 'flows cannot be counted');
-    return 0;
-  }
+  const was = {
+    policy: before.policy,
+    world: { ...world, learned: context.leases.learned(before) },
+  };
+  const is = { policy: after.policy, world: { ...world, learned: context.leases.learned(after) } };
+  return () => {
+    try {
+      return countClosed(network, was, is);
+    } catch (error) {
+      // The change itself is done.
+      context.log.warn({ vm: before.id, error: messageOf(error) }, 'flows cannot be counted');
+      return 0;
+    }
+  };
 }
 
 /** Lists alone may narrow what a VM reaches, or widen it by what they name; no more. */

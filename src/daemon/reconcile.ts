@@ -81,7 +81,8 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
     return false;
   }
   const network = networkOf(context, vm);
-  replaceRuleset(network, context.host, vm.policy, vm.generation);
+  const learned = context.leases.begin(vm, network);
+  replaceRuleset(network, context.host, vm.policy, vm.generation, learned);
   replaceCaps(network, context.host);
   boundMachine(context, vm, machine);
   // An agent that does not answer keeps nobody from starting.

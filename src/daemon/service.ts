@@ -75,12 +75,13 @@ export function vmsanService(
     },
 
     async setNetwork(request) {
-      const { before, after, ...receipt } = await setNetwork(context, request);
+      const { before, after, closed, ...receipt } = await setNetwork(context, request);
       return {
         id: after.id,
         name: after.name,
         before: describeNetwork(before),
         after: describeNetwork(after),
+        ...closed,
         ...receipt,
       };
     },

@@ -28,6 +28,7 @@ export class SharedNetwork {
   readonly #runDir: string;
   readonly #lent: LentSysctls;
   readonly #upstreams: () => Upstream[];
+  readonly #onGate: (gate: Gate) => void;
   readonly #onRestart: () => void;
   readonly #onError: (error: unknown) => void;
   readonly #attached = new Map<string, Attachment>();
@@ -39,6 +40,8 @@ export class SharedNetwork {
     runDir: string;
     lent: LentSysctls;
     upstreams: () => Upstream[];
+    /** Told of every gate, from its first moment. */
+    onGate: (gate: Gate) => void;
     /** Told when the gate had ended and was started again. */
     onRestart: () => void;
     /** Told when the gate could not be started again. */
@@ -48,6 +51,7 @@ export class SharedNetwork {
     this.#runDir = options.runDir;
     this.#lent = options.lent;
     this.#upstreams = options.upstreams;
+    this.#onGate = options.onGate;
     this.#onRestart = options.onRestart;
     this.#onError = options.onError;
   }
@@ -64,22 +68,32 @@ export class SharedNetwork {
     });
   }
 
-  /** Tells the gate of a VM's new policy, and the host's table of what it opens of the host. */
-  changePolicy(id: string, policy: Policy, generation: number): Promise<void> {
+  /**
+   * Tells the gate of a VM's new policy, and the host's table of what it opens of the host.
+   * @returns how many proxied connections that ended
+   */
+  changePolicy(id: string, policy: Policy, generation: number): Promise<number> {
     return this.#turn.run(async () => {
       const attachment = this.#attached.get(id);
-      if (attachment === undefined) return;
+      if (attachment === undefined) return 0;
       const changed = { ...attachment, policy, generation };
       this.#attached.set(id, changed);
-      if (hostRulesOf(attachment) !== hostRulesOf(changed)) await this.#apply();
+      let ended = 0;
+      if (hostRulesOf(attachment) !== hostRulesOf(changed)) ended += await this.#apply();
       try {
-        await this.#tellGate();
+        return ended + (await this.#tellGate());
       } catch (error) {
         // It may still answer under the old policy. The next one starts with the new.
         this.#onError(error);
         await this.#gate?.stop();
+        return ended;
       }
     });
+  }
+
+  /** Has the gate resolve names again for a VM: see `Gate.renew`. */
+  async renew(vmId: string, names: readonly string[]): Promise<void> {
+    await this.#gate?.renew(vmId, names);
   }
 
   /** Shuts a VM's link out. With the last one, the host is left as it was before the first. */
@@ -102,10 +116,11 @@ export class SharedNetwork {
     });
   }
 
-  async #apply(): Promise<void> {
+  /** @returns how many proxied connections it ended */
+  async #apply(): Promise<number> {
     await addGateAddress(this.#host);
     if (this.#gate?.isAlive() !== true) this.#keep(await Gate.start(this.#host, this.#runDir));
-    await this.#tellGate();
+    const ended = await this.#tellGate();
     await setHostNetwork(
       this.#host,
       {
@@ -117,11 +132,13 @@ export class SharedNetwork {
       },
       this.#lent,
     );
+    return ended;
   }
 
   /** Follows a gate to its end, and starts another while there are VMs. */
   #keep(gate: Gate): void {
     this.#gate = gate;
+    this.#onGate(gate);
     void gate
       .ended()
       .then(() =>
@@ -136,7 +153,7 @@ export class SharedNetwork {
       .catch(this.#onError);
   }
 
-  async #tellGate(): Promise<void> {
+  async #tellGate(): Promise<number> {
     const guests = [...this.#attached].map(
       ([vmId, { network, policy, generation }]): GuestView => ({
         vmId,
@@ -145,7 +162,12 @@ export class SharedNetwork {
         generation,
       }),
     );
-    await this.#gate?.setSnapshot(guests, this.#upstreams(), surroundingsOf(this.#host));
+    const told = await this.#gate?.setSnapshot(
+      guests,
+      this.#upstreams(),
+      surroundingsOf(this.#host),
+    );
+    return told ?? 0;
   }
 
   async #clear(): Promise<void> {

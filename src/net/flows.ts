@@ -6,7 +6,7 @@ import type { Policy } from '../policy/policy.ts';
 import type { VmNetwork } from './plan.ts';
 
 /** A flow that a guest began, as connection tracking in its netns knows it. */
-interface Flow extends Packet {
+export interface Flow extends Packet {
   /** It ended up where the guest sent it, not at vmsan's resolver. */
   direct: boolean;
 }
@@ -17,18 +17,18 @@ interface Flow extends Packet {
  */
 export function countClosed(
   vm: VmNetwork,
-  before: Policy,
-  after: Policy,
-  world: VmSurroundings,
+  before: { policy: Policy; world: VmSurroundings },
+  after: { policy: Policy; world: VmSurroundings },
 ): number {
-  const was = decider(before, world);
-  const is = decider(after, world);
+  const was = decider(before.policy, before.world);
+  const is = decider(after.policy, after.world);
   return flowsOf(vm).filter(
     (flow) => flow.direct && was(flow).verdict === 'allow' && is(flow).verdict !== 'allow',
   ).length;
 }
 
-function flowsOf(vm: VmNetwork): Flow[] {
+/** A VM's open flows; none on a kernel that does not list them. */
+export function flowsOf(vm: VmNetwork): Flow[] {
   // CONFIG_NF_CONNTRACK_PROCFS; `self` would be the main thread's namespace.
   const path = '/proc/thread-self/net/nf_conntrack';
   try {

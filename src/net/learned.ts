@@ -35,3 +35,32 @@ export function renderLearned(element: Learned): string {
 function keyOf({ address, protocol, first, last }: Learned): string {
   return `${address} . ${protocol} . ${first === last ? first : `${first}-${last}`}`;
 }
+
+/** What one name holds of an address: ports, and until when. */
+export interface Held {
+  readonly ports: readonly PortRange[];
+  /** From now on; not above 0 means no longer. */
+  readonly milliseconds: number;
+}
+
+/**
+ * The elements of one address. The set takes no ranges that overlap, so what
+ * several names hold is cut at every end, and each piece lasts as long as the
+ * last of them.
+ */
+export function learnedOf(address: string, held: readonly Held[]): Learned[] {
+  const ranges = held.flatMap(({ ports, milliseconds }) =>
+    milliseconds > 0 ? ports.map((each) => ({ ...each, milliseconds })) : [],
+  );
+  return (['tcp', 'udp'] as const).flatMap((protocol) => {
+    const own = ranges.filter((each) => each.protocol === protocol);
+    const cuts = own.flatMap(({ first, last }) => [first, last + 1]);
+    const starts = [...new Set(cuts)].toSorted((a, b) => a - b);
+    return starts.flatMap((first, index): Learned[] => {
+      const over = own.filter((each) => each.first <= first && first <= each.last);
+      if (over.length === 0) return [];
+      const milliseconds = Math.max(...over.map((each) => each.milliseconds));
+      return [{ address, protocol, first, last: starts[index + 1]! - 1, milliseconds }];
+    });
+  });
+}

@@ -30,6 +30,7 @@ export function openGuardedTap(
   host: HostNetwork,
   policy: Policy,
   generation: number,
+  learned: readonly Learned[] = [],
 ): number {
   return inNetns(vm.netnsPath, () => {
     // Before any link is up: a default link sends router solicitations at once.
@@ -41,7 +42,8 @@ export function openGuardedTap(
     writeSysctl('net/ipv4/icmp_ratelimit', '0');
     writeSysctl('net/netfilter/nf_conntrack_tcp_timeout_time_wait', String(CLOSED_FLOW_SECONDS));
     const tap = openTap(vm.tap);
-    nftables(undefined, renderVmRuleset(vm, host, policy, generation) + renderVmCaps(vm, host));
+    const ruleset = renderVmRuleset(vm, host, policy, generation, learned);
+    nftables(undefined, ruleset + renderVmCaps(vm, host));
     return tap;
   });
 }
@@ -57,9 +59,6 @@ export async function connectLinks(vm: VmNetwork): Promise<void> {
     `link set dev ${vm.tap} address ${vm.gatewayMac}`,
     `address add ${vm.gatewayIp}/30 dev ${vm.tap}`,
     `link set dev ${vm.tap} up`,
-    // Known, not asked for: the guest's frames are requests alone, so none would answer, and after
-    // eight seconds what is for it would be dropped.
-    `neighbour replace ${vm.guestIp} lladdr ${vm.guestMac} dev ${vm.tap} nud permanent`,
     `address add ${vm.transitVmIp}/31 dev ${vm.uplink}`,
     `link set dev ${vm.uplink} up`,
     `route add default via ${vm.transitHostIp}`,

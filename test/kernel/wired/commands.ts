@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import type { WantedLease } from '../../../src/daemon/leases.ts';
 import type { Learned } from '../../../src/net/learned.ts';
 import type { VmNetwork } from '../../../src/net/plan.ts';
 import type { Caps } from '../../../src/net/vm-caps.ts';
@@ -14,6 +15,9 @@ export type Said = string | PolicyWords;
 export type Command =
   | { do: 'add'; slot: number; policy: Said }
   | { do: 'policy'; slot: number; policy: Said; generation: number; learned?: Learned[] }
+  | { do: 'holdings'; slot: number }
+  | { do: 'take'; slot: number; leases: WantedLease[] }
+  | { do: 'kill gate'; slot: number }
   | { do: 'learn'; slot: number; removed: Learned[]; added: Learned[] }
   | { do: 'caps'; slot: number; caps: Partial<Caps> }
   | { do: 'frames'; slot: number; frames: string[] }

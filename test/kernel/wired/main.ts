@@ -5,10 +5,14 @@ import type { LentSysctl } from '../../../src/net/host-network.ts';
 import { planHost, planVm, type VmNetwork } from '../../../src/net/plan.ts';
 import { CAPS, renderVmCaps } from '../../../src/net/vm-caps.ts';
 import * as links from '../../../src/net/vm-links.ts';
+import { followLeases } from '../../../src/daemon/lease-feed.ts';
+import { keepRenewing } from '../../../src/daemon/lease-renewal.ts';
+import { Leases } from '../../../src/daemon/leases.ts';
 import { SharedNetwork } from '../../../src/daemon/shared-network.ts';
 import { upstreamsOf } from '../../../src/daemon/upstreams.ts';
 import { surroundingsOf } from '../../../src/daemon/policy.ts';
 import { readPolicy, type Policy } from '../../../src/policy/policy.ts';
+import { LeaseStore } from '../../../src/store/leases.ts';
 import { WiredGuest } from './guest.ts';
 import type { Command, Said } from './commands.ts';
 
@@ -20,14 +24,25 @@ import type { Command, Said } from './commands.ts';
 const pools = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
 const host = planHost(pools);
 const lent: LentSysctl[] = [];
+const leases = new Leases({
+  store: new LeaseStore('/run/leases'),
+  world: () => surroundingsOf(host),
+  onError: (vm, error) => console.error(vm, error),
+});
 const shared = new SharedNetwork({
   host,
   runDir: '/run',
   lent: { list: () => lent, add: (one) => lent.push(one), clear: () => lent.splice(0) },
   upstreams: () => upstreamsOf([]),
+  onGate: (gate) => void followLeases(gate, leases, (error) => console.error(error)),
   onRestart: () => {},
   onError: (error) => console.error(error),
 });
+keepRenewing(
+  leases,
+  (id, names) => shared.renew(id, names),
+  (vm, error) => console.error(vm, error),
+);
 const guests = new Map<number, { network: VmNetwork; guest: WiredGuest }>();
 
 async function obey(command: Command): Promise<unknown> {
@@ -37,7 +52,8 @@ async function obey(command: Command): Promise<unknown> {
     case 'add': {
       const policy = policyOf(command.policy);
       await links.addNetns(network);
-      const tap = links.openGuardedTap(network, host, policy, 1);
+      const learned = leases.begin({ id: idOf(slot), policy, generation: 1 }, network);
+      const tap = links.openGuardedTap(network, host, policy, 1, learned);
       await links.connectLinks(network);
       await shared.attach(idOf(slot), { network, policy, generation: 1 });
       guests.set(slot, { network, guest: await WiredGuest.connect(network, tap) });
@@ -45,10 +61,21 @@ async function obey(command: Command): Promise<unknown> {
     }
     case 'policy': {
       const policy = policyOf(command.policy);
-      await shared.changePolicy(idOf(slot), policy, command.generation);
-      links.replaceRuleset(network, host, policy, command.generation, command.learned);
-      return null;
+      const { generation } = command;
+      const id = idOf(slot);
+      const connectionsClosed = await shared.changePolicy(id, policy, generation);
+      const leasesDropped = leases.change({ id, policy, generation }, network, (held) =>
+        links.replaceRuleset(network, host, policy, generation, command.learned ?? held),
+      );
+      return { connectionsClosed, leasesDropped };
     }
+    case 'holdings':
+      return leases.holdings(idOf(slot));
+    case 'take':
+      return leases.take(command.leases);
+    case 'kill gate':
+      process.kill(shared.gatePid, 'SIGKILL');
+      return null;
     case 'learn':
       links.changeLearned(network, command.removed, command.added);
       return null;
@@ -61,6 +88,7 @@ async function obey(command: Command): Promise<unknown> {
       }
       return null;
     case 'remove':
+      leases.forget(idOf(slot));
       await shared.detach(idOf(slot));
       await links.removeHostLink(network);
       await links.removeNetns(network);
