@@ -18,7 +18,12 @@ function setUp(respond: (asked: number) => Message | null) {
     return message === null ? { kind: 'none', tries: ['silent'] } : { kind: 'answer', message };
   };
   const cache = new Cache({ entries: 100, bytes: 1 << 20 }, () => state.now);
-  const lookup = createLookup({ exchange, upstreams: () => state.upstreams, cache });
+  const lookup = createLookup({
+    exchange,
+    upstreams: () => state.upstreams,
+    cache,
+    now: () => state.now,
+  });
   const find = async (name: string, type = 'A') => {
     const found = await lookup.find(questionOf(name, type));
     assert.ok('ttl' in found);
@@ -54,7 +59,7 @@ test('"no such name" answers every type, "no such records" its own', async () =>
   assert.equal(none.state.asked, 2);
 });
 
-test('what holds for one time only, and a failure, is asked again', async () => {
+test('what holds for one time only is asked again, a failure after a moment', async () => {
   const zero = setUp(() => messageOf([a('www.example', '192.0.2.1', 0)]));
   await zero.find('www.example');
   await zero.find('www.example');
@@ -64,6 +69,9 @@ test('what holds for one time only, and a failure, is asked again', async () => 
   );
   const first = await failing.lookup.find(questionOf('www.example'));
   assert.deepEqual(first, { tries: ['silent'] });
+  await failing.lookup.find(questionOf('WWW.example'));
+  assert.equal(failing.state.asked, 1, 'not within two seconds');
+  failing.state.now = 2100;
   assert.equal((await failing.find('www.example')).answers.length, 1);
 });
 

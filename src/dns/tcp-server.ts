@@ -27,6 +27,8 @@ export interface TcpLimits {
   idleMs: number;
 }
 
+/** So many of each guest are let in even when others have taken all. */
+const RESERVED = 2;
 const LIMITS: TcpLimits = { perGuest: 16, total: 1024, waiting: 8, idleMs: 10_000 };
 
 /**
@@ -46,7 +48,8 @@ export async function serveTcp(fd: number, options: TcpServerOptions): Promise<T
     const source = socket.remoteAddress;
     const guest = guestOf(source ?? '');
     const mine = connections.get(source ?? '') ?? 0;
-    if (source === undefined || guest === undefined || mine >= limits.perGuest) {
+    const full = mine >= limits.perGuest || (open.size >= limits.total && mine >= RESERVED);
+    if (source === undefined || guest === undefined || full) {
       socket.resetAndDestroy();
       return;
     }
@@ -60,7 +63,6 @@ export async function serveTcp(fd: number, options: TcpServerOptions): Promise<T
     });
     serveConnection(socket, source, options.resolve, limits);
   });
-  server.maxConnections = limits.total;
   await new Promise<void>((done, fail) => {
     server.once('error', fail);
     server.listen({ fd }, () => {

@@ -5,7 +5,7 @@ import { Leases, type Batch, type LeaseLimits } from './leases.ts';
 
 const GUEST = guestWith(['db.example:5432']);
 const WANTED = { name: 'db.example', addresses: ['192.0.2.1'], ttl: 60 };
-const LIMITS: LeaseLimits = { ackMs: 5000, pending: 4 };
+const LIMITS: LeaseLimits = { ackMs: 5000, perVm: 4, total: 6 };
 
 /** Leases whose watcher is the test. */
 function setUp(limits = LIMITS) {
@@ -119,7 +119,7 @@ test('a newer watcher ends the older, and starts from nothing', async () => {
 });
 
 test('a daemon that does not answer costs these queries only', async () => {
-  const { leases, watch } = setUp({ ackMs: 20, pending: 4 });
+  const { leases, watch } = setUp({ ackMs: 20, perVm: 4, total: 6 });
   const watcher = watch();
   const asked = leases.ask(GUEST, WANTED);
   const { id } = await watcher.next();
@@ -131,13 +131,21 @@ test('a daemon that does not answer costs these queries only', async () => {
   assert.equal(await again, 'held', 'the late word did not count, the next one does');
 });
 
-test('what waits is bounded', async () => {
+test('what waits is bounded, of one VM and of all, and one VM leaves room for another', async () => {
   const { leases, watch } = setUp();
   const watcher = watch();
-  const asked = Array.from({ length: 5 }, (_, i) =>
-    leases.ask(GUEST, { ...WANTED, name: `n${i}.example` }),
-  );
+  const ask = (guest: typeof GUEST, count: number) =>
+    Array.from({ length: count }, (_, i) =>
+      leases.ask(guest, { ...WANTED, name: `n${i}.example` }),
+    );
+  const asked = ask(GUEST, 5);
   assert.match(whyOf(await asked[4]), /too many/);
+  const others = ['172.16.2.2', '172.16.3.2'].map((ip) => ask(guestWith(['n.example'], { ip }), 4));
   leases.acknowledge((await watcher.next()).id!, []);
-  assert.deepEqual(await Promise.all(asked.slice(0, 4)), ['held', 'held', 'held', 'held']);
+  for (const each of [asked.slice(0, 4), ...others]) {
+    assert.deepEqual(await Promise.all(each), ['held', 'held', 'held', 'held']);
+  }
+  const again = leases.ask(GUEST, { ...WANTED, name: 'more.example' });
+  leases.acknowledge((await watcher.next()).id!, []);
+  assert.equal(await again, 'held', 'what is acknowledged makes room');
 });

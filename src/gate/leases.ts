@@ -17,12 +17,15 @@ export interface Wanted {
 export interface LeaseLimits {
   /** Milliseconds that an answer waits for vmsand. */
   ackMs: number;
-  /** Leases that are on their way, or wait to be. */
-  pending: number;
+  /** Leases that are on their way, or wait to be: of one VM, and of all. */
+  perVm: number;
+  total: number;
 }
 
 /** A stub resolver asks again after 5 s; vmsand answers in less than one. */
-const LIMITS: LeaseLimits = { ackMs: 2000, pending: 4096 };
+const LIMITS: LeaseLimits = { ackMs: 2000, perVm: 300, total: 4096 };
+/** So many of each VM go even when others have taken all. */
+const RESERVED = 4;
 /** Leases of one batch: one transaction of the kernel's. */
 const MAX_BATCH = 512;
 /** vmsand may have dropped a lease for newer ones meanwhile: an older one is asked for again. */
@@ -65,6 +68,8 @@ export class Leases {
   readonly #queue: Pending[] = [];
   readonly #sent = new Map<bigint, { batch: Pending[]; timer: NodeJS.Timeout }>();
   readonly #pending = new Map<string, Pending>();
+  /** Of `#pending`, by VM. */
+  readonly #counts = new Map<string, number>();
   readonly #held = new Map<string, Held>();
   #lastId = 0n;
   #flushing = false;
@@ -83,7 +88,12 @@ export class Leases {
     const key = JSON.stringify([vmId, generation, wanted.name, wanted.addresses]);
     const same = this.#pending.get(key);
     if (same !== undefined) return same.outcome;
-    if (this.#pending.size >= this.#limits.pending) return Promise.resolve({ why: FULL });
+    const mine = this.#counts.get(vmId) ?? 0;
+    const { perVm, total } = this.#limits;
+    if (mine >= perVm || (this.#pending.size >= total && mine >= RESERVED)) {
+      return Promise.resolve({ why: FULL });
+    }
+    this.#counts.set(vmId, mine + 1);
     const { promise, resolve } = Promise.withResolvers<LeaseOutcome>();
     const pending = { key, vmId, generation, wanted, settle: resolve, outcome: promise };
     this.#pending.set(key, pending);
@@ -154,8 +164,14 @@ export class Leases {
   }
 
   #settle(pending: Pending, outcome: LeaseOutcome): void {
-    if (this.#pending.get(pending.key) === pending) this.#pending.delete(pending.key);
-    pending.settle(outcome);
+    const { key, vmId, settle } = pending;
+    if (this.#pending.get(key) === pending) {
+      this.#pending.delete(key);
+      const left = (this.#counts.get(vmId) ?? 1) - 1;
+      if (left === 0) this.#counts.delete(vmId);
+      else this.#counts.set(vmId, left);
+    }
+    settle(outcome);
   }
 
   #remember({ vmId, generation, wanted: { name, addresses, ttl } }: Pending): void {
