@@ -1,218 +1,207 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { VmJson } from '../../src/cli/print/vm.ts';
-import { Lab, type Mark } from '../lab/lab.ts';
 import { until } from '../lab/until.ts';
 import * as world from '../lab/world.ts';
-import { atEachBoundary, startDoomed, stateOf } from './boundaries.ts';
-import { hostState } from './host-state.ts';
+import { DoomedLab } from './boundaries.ts';
 
-/** Under deny-all, with little memory so that it boots fast. */
-const CREATE = ['create', '--name', 'web', '--memory', '128m', '--network-policy', 'deny-all'];
-
-describe('kill -9 of the daemon at every boundary of every operation', () => {
-  let lab: Lab;
-  let clean: string;
-  let mark: Mark;
-
-  before(async () => {
-    lab = await Lab.start();
-    await lab.vmsan(['daemon', 'start'], { check: true });
-    clean = await hostState(lab);
-    mark = await lab.mark();
-  });
-  after(async () => {
-    await lab?.stop();
-  });
-
-  const find = async () => (await lab.vmsanJson<VmJson[]>(['list']))[0];
-  const remove = () => lab.vmsan(['rm', '--force', 'web'], { check: true });
-  /** A guest that keeps trying to get out, whatever happens around it. */
-  const babble = async () => {
-    const script = `(while :; do
-      ping -c1 -W1 ${world.website.address}; curl -m1 http://${world.website.address}/
-      dig +tries=1 +time=1 @${world.otherResolver.address} ${world.website.name}
-    done) >/dev/null 2>&1 &`;
-    await lab.vmsan(['exec', 'web', 'sh', '-c', script], { check: true });
-  };
-  const nothingWasOpen = async () => assert.deepEqual(await lab.arrivals(mark), []);
-  const nothingIsLeft = async () => {
-    assert.equal(await find(), undefined);
-    assert.equal(await hostState(lab), clean);
-    await nothingWasOpen();
-  };
-  const onlyRecordAndDisk = async (id: string) => {
-    const state = (await hostState(lab))
-      .replace(`${id}\n`, '')
-      .replace(/^netns\n/m, '')
-      .replace(/^tmpfs \/run\/netns .*\n/m, '');
-    assert.equal(state, clean);
-    await nothingWasOpen();
-  };
-  const itIsWhole = async () => {
-    assert.equal((await lab.vmsan(['exec', 'web', 'true'])).exitCode, 0);
-    const { stdout } = await lab.exec(['ip', 'netns']);
-    assert.equal(stdout.trim().split('\n').length, 1);
-    await nothingWasOpen();
-  };
-  /** The VM is stopped or runs whole, whichever its record says. */
-  const asItsRecordSays = async () => {
-    const vm = await find();
-    assert.ok(vm?.state === 'stopped' || vm?.state === 'running', vm?.state);
-    if (vm.state === 'running') await itIsWhole();
-    else await onlyRecordAndDisk(vm.id);
-    return vm.state;
-  };
-
-  test('create', async () => {
-    const boundaries = await atEachBoundary(lab, 'create', {
-      act: () => lab.vmsan(CREATE),
-      async check() {
-        const vm = await find();
-        if (vm === undefined) return await nothingIsLeft();
-        assert.equal(vm.state, 'running');
-        await itIsWhole();
-        await remove();
-        await nothingIsLeft();
-      },
+/** Three labs at a time: a boot keeps a core busy, and nothing of one is another's. */
+describe('kill -9 of the daemon at every boundary of every operation', { concurrency: 3 }, () => {
+  describe('of create and start', { concurrency: 1 }, () => {
+    let site: DoomedLab;
+    before(async () => {
+      site = await DoomedLab.start();
     });
-    assert.ok(boundaries >= 10, `${boundaries} boundaries`);
-    await remove();
+    after(async () => {
+      await site?.[Symbol.asyncDispose]();
+    });
+
+    test('create', async () => {
+      const boundaries = await site.atEachBoundary('create', {
+        act: () => site.create(),
+        async check() {
+          const vm = await site.find();
+          if (vm === undefined) return await site.hostIsClean();
+          assert.equal(vm.state, 'running');
+          await site.isWhole();
+          await site.vmsan(['rm', '--force', 'web'], { check: true });
+          await site.nothingIsLeft();
+        },
+      });
+      assert.ok(boundaries >= 10, `${boundaries} boundaries`);
+      await site.vmsan(['rm', '--force', 'web'], { check: true });
+      await site.nothingIsLeft();
+    });
+
+    test('a create that fails, while it is undone', async () => {
+      const boundaries = await site.atEachBoundary('undo create', {
+        act: () => site.inVain(site.create()),
+        check: () => site.nothingIsLeft(),
+      });
+      assert.ok(boundaries >= 8, `${boundaries} boundaries`);
+      await site.nothingIsLeft();
+    });
+
+    test('start', async () => {
+      await site.stopped();
+      const boundaries = await site.atEachBoundary('start', {
+        act: () => site.start(),
+        async check() {
+          if ((await site.isAsItsRecordSays()) === 'running') await site.stopped();
+        },
+      });
+      assert.ok(boundaries >= 9, `${boundaries} boundaries`);
+    });
+
+    test('a start that fails, while it is undone', async () => {
+      await site.stopped();
+      const boundaries = await site.atEachBoundary('undo start', {
+        act: () => site.inVain(site.start()),
+        async check() {
+          assert.equal(await site.isAsItsRecordSays(), 'stopped');
+        },
+      });
+      assert.ok(boundaries >= 8, `${boundaries} boundaries`);
+      await site.vmsan(['rm', 'web'], { check: true });
+      await site.nothingIsLeft();
+    });
   });
 
-  test('a create that fails, while it is undone', async () => {
-    const boundaries = await atEachBoundary(lab, 'undo create', {
-      act: () => lab.vmsan([...CREATE, '--memory', '1024g']),
-      check: nothingIsLeft,
+  describe('of stop and of clean-up', { concurrency: 1 }, () => {
+    let site: DoomedLab;
+    before(async () => {
+      site = await DoomedLab.start();
     });
-    assert.ok(boundaries >= 6, `${boundaries} boundaries`);
-    await nothingIsLeft();
+    after(async () => {
+      await site?.[Symbol.asyncDispose]();
+    });
+
+    test('stop', async () => {
+      await site.running();
+      const boundaries = await site.atEachBoundary('stop', {
+        act: () => site.vmsan(['stop', '-t', '1', 'web']),
+        async check() {
+          if ((await site.isAsItsRecordSays()) === 'stopped') await site.running();
+        },
+      });
+      assert.ok(boundaries >= 9, `${boundaries} boundaries`);
+    });
+
+    test('clean-up after an end that nobody asked for', async () => {
+      const boundaries = await site.atEachBoundary('clean up', {
+        async act() {
+          const { pid } = await site.running();
+          await site.lab.exec(['kill', '-9', String(pid)], { check: true });
+          await until(
+            'it is stopped, or the daemon has died',
+            async () =>
+              site.pointsLeft() === 0 || (await site.stateOf('web')) === 'VM_STATE_STOPPED',
+          );
+        },
+        async check() {
+          assert.equal(await site.isAsItsRecordSays(), 'stopped');
+        },
+      });
+      assert.ok(boundaries >= 8, `${boundaries} boundaries`);
+    });
   });
 
-  test('start, and a start that fails, while it is undone', async () => {
-    await lab.vmsan(CREATE, { check: true });
-    const { id } = (await find())!;
-    await lab.vmsan(['stop', '-t', '0', 'web'], { check: true });
-    const boundaries = await atEachBoundary(lab, 'start', {
-      act: () => lab.vmsan(['start', 'web']),
-      async check() {
-        if ((await asItsRecordSays()) === 'running') await lab.vmsan(['stop', '-t', '0', 'web']);
-      },
+  describe('of remove, network and mending', { concurrency: 1 }, () => {
+    let site: DoomedLab;
+    before(async () => {
+      site = await DoomedLab.start();
     });
-    assert.ok(boundaries >= 9, `${boundaries} boundaries`);
-    await lab.vmsan(['stop', '-t', '0', 'web'], { check: true });
-    const disk = `/var/lib/vmsan/vms/${id}/disk.raw`;
-    await lab.exec(['mv', disk, '/root/disk'], { check: true });
-    const undone = await atEachBoundary(lab, 'undo start', {
-      act: () => lab.vmsan(['start', 'web']),
-      async check() {
-        assert.equal(await asItsRecordSays(), 'stopped');
-      },
+    after(async () => {
+      await site?.[Symbol.asyncDispose]();
     });
-    assert.ok(undone >= 5, `${undone} boundaries`);
-    await lab.exec(['mv', '/root/disk', disk], { check: true });
-    await remove();
-    await nothingIsLeft();
-  });
 
-  test('stop', async () => {
-    await lab.vmsan(CREATE, { check: true });
-    await babble();
-    const boundaries = await atEachBoundary(lab, 'stop', {
-      act: () => lab.vmsan(['stop', '-t', '1', 'web']),
-      async check() {
-        if ((await asItsRecordSays()) === 'running') return;
-        await lab.vmsan(['start', 'web'], { check: true });
-        await babble();
-      },
-    });
-    assert.ok(boundaries >= 9, `${boundaries} boundaries`);
-  });
-
-  test('clean-up after an end that nobody asked for', async () => {
-    if ((await find()) === undefined) await lab.vmsan(CREATE, { check: true });
-    const boundaries = await atEachBoundary(lab, 'clean up', {
-      async act() {
-        await lab.vmsan(['start', 'web'], { check: true });
-        await babble();
-        const pid = (await find())!.pid!;
-        await lab.exec(['kill', '-9', String(pid)], { check: true });
-        await until('it is stopped, or the daemon has died', async () =>
-          ['VM_STATE_STOPPED', 'no daemon'].includes(await stateOf(lab, 'web')),
-        );
-      },
-      async check() {
-        assert.equal(await asItsRecordSays(), 'stopped');
-      },
-    });
-    assert.ok(boundaries >= 8, `${boundaries} boundaries`);
-  });
-
-  test('remove', async () => {
-    const boundaries = await atEachBoundary(lab, 'remove', {
-      async act() {
-        if ((await find()) === undefined) await lab.vmsan(CREATE, { check: true });
-        await lab.vmsan(['start', 'web'], { check: true });
-        await babble();
-        await remove().catch(() => {});
-      },
-      async check(stepsDone) {
-        if (stepsDone > 0) return await nothingIsLeft();
-        // Its machine was killed; the record did not yet say that it goes.
-        assert.equal(await asItsRecordSays(), 'stopped');
-      },
-    });
-    assert.ok(boundaries >= 8, `${boundaries} boundaries`);
-    await nothingIsLeft();
-  });
-
-  test('a daemon that dies again while it mends what the one before left', async () => {
-    for (const mending of ['remove', 'mend']) {
+    /** A daemon that dies again while it mends what the one before left. */
+    const dyingTwice = async (
+      first: string,
+      second: string,
+      options: { act: () => Promise<unknown>; check: () => Promise<void> },
+    ) => {
       for (let stepsDone = 0; ; stepsDone += 1) {
-        const [point, act] =
-          mending === 'remove'
-            ? ['create:7', () => lab.vmsan(CREATE)]
-            : ['start:6', () => lab.vmsan(['start', 'web'])];
-        await startDoomed(lab, point);
-        await act();
-        if (await startDoomed(lab, `${mending}:${stepsDone}`)) break;
-        if (mending === 'remove') await nothingIsLeft();
-        else assert.equal(await asItsRecordSays(), 'stopped');
+        site.doomAt(first, `${second}:${stepsDone}`);
+        await options.act();
+        assert.equal(site.pointsLeft(), 1);
+        await site.daemonDied();
+        if ((await site.vmsan(['daemon', 'start'])).exitCode === 0) return stepsDone;
+        assert.equal(site.pointsLeft(), 0);
+        await options.check();
       }
-      await nothingWasOpen();
-      if (mending === 'remove') {
-        await lab.vmsan(CREATE, { check: true });
-        await lab.vmsan(['stop', '-t', '0', 'web'], { check: true });
-      }
-    }
-    await remove();
-    await nothingIsLeft();
-  });
-
-  test('network: what the record says is what the kernel does', async () => {
-    await lab.vmsan([...CREATE, '--network-policy', 'allow-all'], { check: true });
-    const lookUp = async () => {
-      const argv = ['dig', '+short', '+tries=1', '+time=2', world.website.name];
-      return (await lab.vmsan(['exec', 'web', ...argv])).stdout;
     };
-    const boundaries = await atEachBoundary(lab, 'network', {
-      act: () => lab.vmsan(['network', 'web', '--network-policy', 'deny-all']),
-      async check(stepsDone) {
-        const { network, state } = (await find())!;
-        assert.equal(state, 'running');
-        assert.equal(network.policy, stepsDone === 0 ? 'allow-all' : 'deny-all');
-        mark = await lab.mark();
-        assert.equal(await lookUp(), stepsDone === 0 ? `${world.website.address}\n` : '');
-        if (stepsDone === 0) return;
-        const ping = ['ping', '-c1', '-W1', world.website.address];
-        assert.notEqual((await lab.vmsan(['exec', 'web', ...ping])).exitCode, 0);
-        await nothingWasOpen();
-        await lab.vmsan(['network', 'web', '--network-policy', 'allow-all'], { check: true });
-      },
+
+    test('a daemon that dies again while it removes what is half made', async () => {
+      const boundaries = await dyingTwice('create:9', 'remove', {
+        act: () => site.create(),
+        check: () => site.nothingIsLeft(),
+      });
+      assert.ok(boundaries >= 8, `${boundaries} boundaries`);
+      site.spare();
+      await site.nothingIsLeft();
     });
-    assert.ok(boundaries >= 4, `${boundaries} boundaries`);
-    mark = await lab.mark();
-    await remove();
-    await nothingIsLeft();
+
+    test('a daemon that dies again while it mends what was starting', async () => {
+      await site.stopped();
+      const boundaries = await dyingTwice('start:8', 'mend', {
+        act: () => site.start(),
+        async check() {
+          assert.equal(await site.isAsItsRecordSays(), 'stopped');
+        },
+      });
+      assert.ok(boundaries >= 8, `${boundaries} boundaries`);
+      site.spare();
+      await site.vmsan(['rm', 'web'], { check: true });
+      await site.nothingIsLeft();
+    });
+
+    test('remove', async () => {
+      const boundaries = await site.atEachBoundary('remove', {
+        async act() {
+          await site.running();
+          await site.vmsan(['rm', '--force', 'web']);
+        },
+        async check(stepsDone) {
+          if (stepsDone > 0) return await site.nothingIsLeft();
+          // Its machine was killed; the record did not yet say that it goes.
+          assert.equal(await site.isAsItsRecordSays(), 'stopped');
+        },
+      });
+      assert.ok(boundaries >= 8, `${boundaries} boundaries`);
+      await site.nothingIsLeft();
+    });
+
+    test('network: what the record says is what the kernel does', async () => {
+      const start = await site.lab.mark();
+      const open = ['--network-policy', 'custom', '--denied-cidr', 'private'];
+      await site.vmsan(['create', '--name', 'web', '--memory', '128m', ...open], { check: true });
+      const inside = (...argv: string[]) => site.vmsan(['exec', 'web', ...argv]);
+      const lookUp = async () => {
+        const argv = ['dig', '+short', '+tries=1', '+time=20', world.website.name];
+        return (await inside(...argv)).stdout;
+      };
+      const boundaries = await site.atEachBoundary('network', {
+        act: () => site.vmsan(['network', 'web', '--network-policy', 'deny-all']),
+        async check(stepsDone) {
+          const { network, state } = (await site.find())!;
+          assert.equal(state, 'running');
+          assert.equal(network.policy, stepsDone === 0 ? 'custom' : 'deny-all');
+          await site.shut();
+          assert.equal(await lookUp(), stepsDone === 0 ? `${world.website.address}\n` : '');
+          if (stepsDone === 0) return;
+          const ping = await inside('ping', '-c1', '-W1', world.website.address);
+          assert.notEqual(ping.exitCode, 0);
+          await site.nothingWasOpen();
+          await site.vmsan(['network', 'web', ...open], { check: true });
+        },
+      });
+      assert.ok(boundaries >= 4, `${boundaries} boundaries`);
+      assert.ok((await site.lab.packetsTo(world.website.address, { since: start })) > 0);
+      // Under both policies.
+      assert.equal(await site.lab.packetsTo(world.lan.address, { since: start }), 0);
+      await site.shut();
+      await site.vmsan(['rm', '--force', 'web'], { check: true });
+      await site.nothingIsLeft();
+    });
   });
 });
