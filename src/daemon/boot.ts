@@ -8,6 +8,7 @@ import { vmUid } from '../net/plan.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
 import type { Machine } from '../vmm/vmm.ts';
+import { standsStill } from './disk-space.ts';
 import { directoriesOf, diskOf, networkOf, type Context, type LiveVm } from './context.ts';
 
 /**
@@ -59,12 +60,18 @@ export async function bootGuest(
   let machine = first;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const agent = await meetAgent(machine, BOOT_DEADLINE_MS);
-      await configure(context, vm, agent);
+      const agent = await Promise.race([
+        meetConfigured(context, vm, machine),
+        // One that stands still will not answer.
+        machine.stalled.then(() => null),
+      ]);
+      if (agent === null) throw new Failure('exhausted', 'its disk cannot be written');
       return { machine, agent: Promise.resolve(agent) };
     } catch (error) {
       const console = await machine.consoleTail().catch(messageOf);
+      const { stall } = machine;
       await machine.kill();
+      if (stall !== null) throw standsStill(context, vm, stall);
       if (attempt === TRIES) throw bootFailure(error, console);
       context.log.warn(
         { vm: vm.id, error: messageOf(error), console },
@@ -82,6 +89,16 @@ export async function meetAgent(machine: Machine, deadlineMs: number): Promise<G
     ended.abort(new Failure('unavailable', 'the machine ended before its agent answered'));
   });
   return connectAgent(machine.agentSocket, { deadlineMs, signal: ended.signal });
+}
+
+async function meetConfigured(
+  context: Context,
+  vm: VmRecord,
+  machine: Machine,
+): Promise<GuestAgent> {
+  const agent = await meetAgent(machine, BOOT_DEADLINE_MS);
+  await configure(context, vm, agent);
+  return agent;
 }
 
 async function configure(context: Context, vm: VmRecord, agent: GuestAgent): Promise<void> {

@@ -12,6 +12,7 @@ import { bringUpSteps } from './bring-up.ts';
 import { sayMissingGroups } from './control-groups.ts';
 import { diskOf, type Context } from './context.ts';
 import { makeStateDirectory, removeStateDirectory } from './directories.ts';
+import { refuseFullDisk } from './disk-space.ts';
 import { makeDisk } from './disk.ts';
 import { forgetVm } from './netns-directory.ts';
 import { sayOnce, type Notice } from './notices.ts';
@@ -42,6 +43,7 @@ export async function createVm(
   const { policy, notices } = readRequest(context.host, request);
   const vm = newRecord(request, policy);
   refuseTakenName(context, vm.name);
+  refuseFullDisk(context);
   const images = await context.images();
   vm.accelerator = await chooseAccelerator(context, images, progress.notice);
   sayMissingGroups(context, progress.notice);

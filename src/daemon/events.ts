@@ -3,7 +3,16 @@ import { Failure } from '../host/failure.ts';
 /** What became of a VM, or of the gate that serves all. */
 export interface LifeEvent {
   atMs: number;
-  kind: 'created' | 'started' | 'adopted' | 'stopped' | 'removed' | 'network' | 'gate';
+  kind:
+    | 'created'
+    | 'started'
+    | 'adopted'
+    | 'paused'
+    | 'resumed'
+    | 'stopped'
+    | 'removed'
+    | 'network'
+    | 'gate';
   /** Null when it is about no single VM. */
   vm: { id: string; name: string } | null;
   /** In words; may be empty. */

@@ -10,6 +10,7 @@ import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
 import type { GuestAgent } from '../guest/agent.ts';
 import { Failure } from '../host/failure.ts';
 import type { Context } from './context.ts';
+import { standsStill } from './disk-space.ts';
 import { findVm } from './find.ts';
 
 /** The only call of the agent's that users make; its path on both sockets. */
@@ -31,6 +32,7 @@ export async function execTarget(context: Context, headers: Headers): Promise<Gu
   if (live === undefined) {
     throw new Failure('conflict', `${vm.name} is ${vm.state}, so nothing can run in it`);
   }
+  if (live.machine.stall !== null) throw standsStill(context, vm, live.machine.stall);
   let cause: unknown;
   try {
     const agent = await live.agent;

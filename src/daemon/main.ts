@@ -27,6 +27,7 @@ import { removeVm } from './remove.ts';
 import { serve } from './server.ts';
 import type { DaemonProcess } from './service.ts';
 import { SharedNetwork } from './shared-network.ts';
+import { watchStalls } from './stalls.ts';
 import { upstreamsOf } from './upstreams.ts';
 
 /** The descriptor on which whoever starts vmsand hears one line: `ready`, or `error {…}`. */
@@ -60,6 +61,7 @@ async function main(): Promise<void> {
       if (purge !== null) leave(context, purge);
     },
   };
+  watchStalls(context);
   await serve(context, daemon, identityOf(settings), socketPath(settings));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => leave(context, false));

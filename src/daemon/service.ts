@@ -11,6 +11,7 @@ import {
 import type { VmRecord } from '../store/store.ts';
 import { networkOf, type Context } from './context.ts';
 import { createVm, type BootProgress } from './create.ts';
+import { stallWords } from './disk-space.ts';
 import { examine } from './doctor.ts';
 import { findVm } from './find.ts';
 import { consoleOf } from './logs.ts';
@@ -143,10 +144,13 @@ const STATES = {
 
 function describe(context: Context, vm: VmRecord): MessageInitShape<typeof VmSchema> {
   const network = networkOf(context, vm);
+  const stall = vm.state === 'running' ? context.live.get(vm.id)?.machine.stall : null;
+  const notice = stall ? stallWords(context, stall) : '';
   return {
     id: vm.id,
     name: vm.name,
-    state: STATES[vm.state],
+    state: notice === '' ? STATES[vm.state] : VmState.PAUSED,
+    notice,
     slot: vm.slot,
     guestIp: network.guestIp,
     gatewayIp: network.gatewayIp,

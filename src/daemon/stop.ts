@@ -46,6 +46,8 @@ async function askToShutDown(context: Context, vm: VmRecord, graceMs: number): P
   const live = context.live.get(vm.id);
   if (live === undefined || graceMs === 0) return;
   live.leaving = true;
+  // A guest that stands still hears nothing.
+  if (live.machine.stall !== null) return;
   const deadline = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     deadline.reject(new Failure('timeout', 'the guest did not shut down in time'));

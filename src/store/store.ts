@@ -1,10 +1,11 @@
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../host/failure.ts';
 import type { ProcessIdentity } from '../host/process.ts';
 import type { Policy } from '../policy/policy.ts';
 import { MIGRATIONS } from './migrations.ts';
+import { Reserve } from './reserve.ts';
 
 /**
  * What vmsan knows of its VMs, in SQLite. vmsand is the only writer. The
@@ -34,20 +35,51 @@ export interface VmRecord {
 
 export class Store {
   readonly #db: DatabaseSync;
+  readonly #directory: string;
+  readonly #reserve: Reserve;
 
   /** Opens the database in `stateDir`, making or migrating it. */
   constructor(stateDir: string) {
     // 0711: each VM's QEMU, under its own uid, passes through to its own directory.
     mkdirSync(stateDir, { recursive: true, mode: 0o711 });
     const file = join(stateDir, 'vmsan.db');
+    this.#directory = stateDir;
+    this.#reserve = new Reserve(stateDir);
     this.#db = new DatabaseSync(file);
     chmodSync(file, 0o600);
-    this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+    this.#withRoom(() =>
+      this.#db.exec(
+        'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON',
+      ),
+    );
     this.#migrate(file);
   }
 
   close(): void {
     this.#db.close();
+  }
+
+  #write(sql: string, ...values: (SQLInputValue | Record<string, SQLInputValue>)[]): void {
+    this.#withRoom(() => this.#db.prepare(sql).run(...(values as SQLInputValue[])));
+  }
+
+  /** Does it; on a full disk, with the room that is laid aside for that. */
+  #withRoom<T>(action: () => T): T {
+    let done: T;
+    try {
+      done = action();
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      this.#reserve.release();
+      try {
+        done = action();
+      } catch (again) {
+        if (!isFull(again)) throw again;
+        throw new Failure('exhausted', `no space is left in ${this.#directory}`, { cause: again });
+      }
+    }
+    this.#reserve.keep();
+    return done;
   }
 
   vms(): VmRecord[] {
@@ -56,27 +88,25 @@ export class Store {
   }
 
   addVm(vm: VmRecord): void {
-    this.#db
-      .prepare(
-        `INSERT INTO vms VALUES (:id, :name, :state, :slot, :vcpus, :memory_mib, :disk_bytes,
+    this.#write(
+      `INSERT INTO vms VALUES (:id, :name, :state, :slot, :vcpus, :memory_mib, :disk_bytes,
            :policy, :generation, :accelerator, :created_at_ms, :pid, :start_ticks,
            :autostart)`,
-      )
-      .run(toRow(vm));
+      toRow(vm),
+    );
   }
 
   updateVm(vm: VmRecord): void {
     const { id, state, policy, generation, accelerator, pid, start_ticks } = toRow(vm);
-    this.#db
-      .prepare(
-        `UPDATE vms SET state = :state, policy = :policy, generation = :generation,
+    this.#write(
+      `UPDATE vms SET state = :state, policy = :policy, generation = :generation,
            accelerator = :accelerator, pid = :pid, start_ticks = :start_ticks WHERE id = :id`,
-      )
-      .run({ id, state, policy, generation, accelerator, pid, start_ticks });
+      { id, state, policy, generation, accelerator, pid, start_ticks },
+    );
   }
 
   removeVm(id: string): void {
-    this.#db.prepare('DELETE FROM vms WHERE id = ?').run(id);
+    this.#write('DELETE FROM vms WHERE id = ?', id);
   }
 
   lentSysctls(): { path: string; before: string }[] {
@@ -85,11 +115,11 @@ export class Store {
   }
 
   addLentSysctl(path: string, before: string): void {
-    this.#db.prepare('INSERT OR IGNORE INTO lent_sysctls VALUES (?, ?)').run(path, before);
+    this.#write('INSERT OR IGNORE INTO lent_sysctls VALUES (?, ?)', path, before);
   }
 
   clearLentSysctls(): void {
-    this.#db.exec('DELETE FROM lent_sysctls');
+    this.#write('DELETE FROM lent_sysctls');
   }
 
   /** A remembered finding, such as whether KVM works here; undefined when there is none. */
@@ -99,11 +129,11 @@ export class Store {
   }
 
   setFact(name: string, value: string): void {
-    this.#db.prepare('INSERT OR REPLACE INTO facts VALUES (?, ?)').run(name, value);
+    this.#write('INSERT OR REPLACE INTO facts VALUES (?, ?)', name, value);
   }
 
   removeFact(name: string): void {
-    this.#db.prepare('DELETE FROM facts WHERE name = ?').run(name);
+    this.#write('DELETE FROM facts WHERE name = ?', name);
   }
 
   #migrate(file: string): void {
@@ -119,6 +149,12 @@ export class Store {
       this.#db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`);
     }
   }
+}
+
+/** sqlite.org/rescode.html: SQLITE_FULL, and SQLITE_IOERR_SHMSIZE of a log that cannot be begun. */
+function isFull(error: unknown): boolean {
+  const { errcode } = error as { errcode?: number };
+  return errcode === 13 || errcode === 4874;
 }
 
 interface VmRow {

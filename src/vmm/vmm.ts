@@ -38,6 +38,9 @@ export interface MachineNeeds {
   cpus: number;
 }
 
+/** Why a guest does not run although its monitor does: its disk could not be written. */
+export type Stall = 'no space' | 'write error';
+
 /** A machine that runs. It outlives this process. */
 export interface Machine {
   readonly process: ProcessIdentity;
@@ -52,6 +55,12 @@ export interface Machine {
   consoleTail(): Promise<string>;
   /** How many characters of the console this process has read so far. */
   readonly consoleRead: number;
+  /** Why its guest stands still; null when it does not. */
+  readonly stall: Stall | null;
+  /** Resolves when its guest stands still for the first time since this process has known it. */
+  readonly stalled: Promise<void>;
+  /** Lets a guest that stands still try again what it could not write. */
+  resume(): Promise<void>;
   /** Ends the monitor at once and waits until it is gone. */
   kill(): Promise<void>;
 }

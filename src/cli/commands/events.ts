@@ -17,7 +17,7 @@ export function define(command: Command): Command {
       'after',
       `
 The daemon keeps the last 1000 since its start. Kinds: created, started, adopted (by a new daemon),
-stopped, removed, network, gate.`,
+paused, resumed, stopped, removed, network, gate.`,
     )
     .action(events);
 }

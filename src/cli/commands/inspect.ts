@@ -28,7 +28,7 @@ function describe(vm: VmJson): string {
   return table([
     ['id', vm.id],
     ['name', vm.name],
-    ['state', vm.state],
+    ['state', vm.notice === null ? vm.state : `${vm.state}: ${vm.notice}`],
     ['network policy', `${policyLine(vm.network)} (generation ${vm.network.generation})`],
     ['guest address', vm.guestIp],
     ['gateway', vm.gatewayIp],

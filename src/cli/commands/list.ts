@@ -3,7 +3,7 @@ import { withDaemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
 import { jsonFlag } from '../args/flags.ts';
 import { table } from '../print/table.ts';
-import { ago, say, sayJson, size } from '../print/text.ts';
+import { ago, printable, remark, say, sayJson, size } from '../print/text.ts';
 import { vmJson, type VmJson } from '../print/vm.ts';
 
 export function define(command: Command): Command {
@@ -19,6 +19,9 @@ async function list(options: { quiet?: true; json?: true }): Promise<void> {
   if (options.json) sayJson(vms);
   else if (!options.quiet) say(table(vms.map(row), HEAD));
   else for (const vm of vms) say(vm.id);
+  for (const { name, notice } of vms) {
+    if (notice !== null && !options.json) remark(`${printable(name)}: ${printable(notice)}`);
+  }
 }
 
 const HEAD = ['ID', 'NAME', 'STATE', 'POLICY', 'GUEST IP', 'CPUS', 'MEMORY', 'DISK', 'CREATED'];

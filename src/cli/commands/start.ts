@@ -13,7 +13,7 @@ export function define(command: Command): Command {
     .addOption(jsonFlag('an array of VMs'))
     .addHelpText(
       'after',
-      '\nA VM starts with its own disk, address and policy. One that runs is left as it is.',
+      '\nA VM starts with its own disk, address and policy. One that runs is left as it is, one\nthat is paused tries again to write its disk.',
     )
     .action(start);
 }

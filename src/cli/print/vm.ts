@@ -8,7 +8,7 @@ import type {
 export interface VmJson {
   id: string;
   name: string;
-  /** `creating`, `starting`, `running`, `stopping`, `stopped`, `removing`. */
+  /** `creating`, `starting`, `running`, `paused`, `stopping`, `stopped`, `removing`. */
   state: string;
   slot: number;
   guestIp: string;
@@ -26,6 +26,8 @@ export interface VmJson {
   pid: number | null;
   /** Started again after a reboot of the host, if it ran before. */
   autostart: boolean;
+  /** Why it is paused; null when it is not. */
+  notice: string | null;
 }
 
 export interface NetworkJson {
@@ -59,6 +61,7 @@ export function vmJson(vm: WireVm): VmJson {
     netns: vm.netns ?? '',
     pid: vm.pid ?? null,
     autostart: vm.autostart ?? false,
+    notice: vm.notice ?? null,
   };
 }
 
@@ -79,6 +82,8 @@ function stateName(state: VmStateJson = 'VM_STATE_UNSPECIFIED'): string {
       return 'creating';
     case 'VM_STATE_RUNNING':
       return 'running';
+    case 'VM_STATE_PAUSED':
+      return 'paused';
     case 'VM_STATE_STOPPED':
       return 'stopped';
     case 'VM_STATE_REMOVING':

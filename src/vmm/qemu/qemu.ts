@@ -6,7 +6,7 @@ import { boundedFile, closeFd, listenUnix } from '../../host/ffi.ts';
 import { spawnDetached } from '../../host/detached.ts';
 import { Failure } from '../../host/failure.ts';
 import { identify, isAlive, killProcess, type ProcessIdentity } from '../../host/process.ts';
-import type { Machine, MachineSpec, Vmm } from '../vmm.ts';
+import type { Machine, MachineSpec, Stall, Vmm } from '../vmm.ts';
 import { CONSOLE_BYTES, FDS, qemuArgv } from './arguments.ts';
 import { Qmp } from './qmp.ts';
 import { needsOf } from './needs.ts';
@@ -52,11 +52,10 @@ export const qemu: Vmm = {
   async adopt(process, runDir) {
     if (!isAlive(process)) return null;
     try {
-      return new QemuMachine(
-        process,
-        runDir,
-        await Qmp.connect(qmpSocket(runDir), CONNECT_DEADLINE_MS),
-      );
+      const qmp = await Qmp.connect(qmpSocket(runDir), CONNECT_DEADLINE_MS);
+      const machine = new QemuMachine(process, runDir, qmp);
+      await machine.lookForStall();
+      return machine;
     } catch (error) {
       if (!isAlive(process)) return null;
       throw error;
@@ -71,12 +70,43 @@ class QemuMachine implements Machine {
   readonly #qmp: Qmp;
   #console = '';
   #consoleRead = 0;
+  #stall: Stall | null = null;
+  readonly #firstStall = Promise.withResolvers<void>();
 
   constructor(process: ProcessIdentity, runDir: string, qmp: Qmp) {
     this.process = process;
     this.agentSocket = agentSocket(runDir);
     this.ended = qmp.closed;
     this.#qmp = qmp;
+    qmp.onEvent = (name, { action, nospace }) => {
+      if (name === 'RESUME') this.#stall = null;
+      else if (name === 'BLOCK_IO_ERROR' && action === 'stop') this.#standStill(nospace === true);
+    };
+  }
+
+  get stall(): Stall | null {
+    return this.#stall;
+  }
+
+  get stalled(): Promise<void> {
+    return this.#firstStall.promise;
+  }
+
+  /** Finds out what QEMU told somebody else, before us (qapi/run-state.json, qapi/block-core.json). */
+  async lookForStall(): Promise<void> {
+    const { status } = (await this.#qmp.execute('query-status')) as { status?: unknown };
+    if (status !== 'io-error') return;
+    const devices = (await this.#qmp.execute('query-block')) as { 'io-status'?: unknown }[];
+    this.#standStill(devices.some((device) => device['io-status'] === 'nospace'));
+  }
+
+  async resume(): Promise<void> {
+    await this.#qmp.execute('cont');
+  }
+
+  #standStill(noSpace: boolean): void {
+    this.#stall = noSpace ? 'no space' : 'write error';
+    this.#firstStall.resolve();
   }
 
   get consoleRead(): number {

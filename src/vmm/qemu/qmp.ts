@@ -12,6 +12,8 @@ const LONGEST_LINE = 1024 * 1024;
 export class Qmp {
   /** Resolves when the connection has ended: QEMU is gone, or going. */
   readonly closed: Promise<void>;
+  /** Told of every event. QEMU may have been taken over by its guest: it may say anything, at any rate. */
+  onEvent: (name: string, data: Readonly<Record<string, unknown>>) => void = () => {};
   readonly #socket: Socket;
   #unfinished = '';
   readonly #waiting: { resolve(value: unknown): void; reject(error: Failure): void }[] = [];
@@ -79,7 +81,10 @@ export class Qmp {
       this.#socket.destroy();
       return;
     }
-    if (message.event !== undefined) return;
+    if (message.event !== undefined) {
+      this.onEvent(message.event, message.data ?? {});
+      return;
+    }
     const next = this.#waiting.shift();
     if (message.error !== undefined) {
       next?.reject(new Failure('internal', `QEMU: ${message.error.desc}`));
@@ -93,6 +98,7 @@ interface Message {
   return?: unknown;
   error?: { desc: string };
   event?: string;
+  data?: Record<string, unknown>;
 }
 
 /** Null for anything that is not QMP: a QEMU taken over by its guest may say anything. */

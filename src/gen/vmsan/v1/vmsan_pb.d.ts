@@ -102,6 +102,13 @@ export declare type Vm = Message<"vmsan.v1.Vm"> & {
    * @generated from field: bool autostart = 15;
    */
   autostart: boolean;
+
+  /**
+   * Why it is paused, in words; empty when it is not.
+   *
+   * @generated from field: string notice = 20;
+   */
+  notice: string;
 };
 
 /**
@@ -191,6 +198,13 @@ export declare type VmJson = {
    * @generated from field: bool autostart = 15;
    */
   autostart?: boolean;
+
+  /**
+   * Why it is paused, in words; empty when it is not.
+   *
+   * @generated from field: string notice = 20;
+   */
+  notice?: string;
 };
 
 /**
@@ -1048,7 +1062,7 @@ export declare type WatchEventsResponse = Message<"vmsan.v1.WatchEventsResponse"
   atMs: bigint;
 
   /**
-   * "created", "started", "adopted", "stopped", "removed", "network", "gate".
+   * "created", "started", "adopted", "paused", "resumed", "stopped", "removed", "network", "gate".
    *
    * @generated from field: string kind = 2;
    */
@@ -1084,7 +1098,7 @@ export declare type WatchEventsResponseJson = {
   atMs?: string;
 
   /**
-   * "created", "started", "adopted", "stopped", "removed", "network", "gate".
+   * "created", "started", "adopted", "paused", "resumed", "stopped", "removed", "network", "gate".
    *
    * @generated from field: string kind = 2;
    */
@@ -1716,12 +1730,19 @@ export enum VmState {
    * @generated from enum value: VM_STATE_STOPPING = 6;
    */
   STOPPING = 6,
+
+  /**
+   * It runs, but its guest stands still: the host could not write its disk.
+   *
+   * @generated from enum value: VM_STATE_PAUSED = 7;
+   */
+  PAUSED = 7,
 }
 
 /**
  * @generated from enum vmsan.v1.VmState
  */
-export declare type VmStateJson = "VM_STATE_UNSPECIFIED" | "VM_STATE_CREATING" | "VM_STATE_RUNNING" | "VM_STATE_STOPPED" | "VM_STATE_REMOVING" | "VM_STATE_STARTING" | "VM_STATE_STOPPING";
+export declare type VmStateJson = "VM_STATE_UNSPECIFIED" | "VM_STATE_CREATING" | "VM_STATE_RUNNING" | "VM_STATE_STOPPED" | "VM_STATE_REMOVING" | "VM_STATE_STARTING" | "VM_STATE_STOPPING" | "VM_STATE_PAUSED";
 
 /**
  * Describes the enum vmsan.v1.VmState.
