@@ -53,6 +53,7 @@ const WEB_JSON = {
   netns: 'vmsan-vm-00000001',
   pid: 4711,
   autostart: true,
+  notice: null,
 };
 
 test('list: a table, ids alone, or the JSON schema', async () => {
@@ -76,6 +77,22 @@ test('list: a table, ids alone, or the JSON schema', async () => {
     WEB_JSON,
     { ...WEB_JSON, id: 'vm-00000002', name: evil.name, state: 'stopped', pid: null },
   ]);
+});
+
+test('list and inspect: a VM that is paused, and why', async () => {
+  const notice = 'no space is left in /var/lib/vmsan';
+  const paused = { ...WEB, state: VmState.PAUSED, notice };
+  await using daemon = await fakeDaemon({
+    listVms: () => ({ vms: [paused] }),
+    getVm: () => ({ vm: paused }),
+  });
+  const { stdout, stderr } = await vmsan.run(['list'], daemon);
+  assert.match(stdout, / web +paused /);
+  assert.equal(stderr, `web: ${notice}\n`);
+  const shown = await vmsan.run(['inspect', 'web'], daemon);
+  assert.match(shown.stdout, /^state +paused: no space is left/m);
+  const json = await vmsan.run(['list', '--json'], daemon);
+  assert.deepEqual(JSON.parse(json.stdout), [{ ...WEB_JSON, state: 'paused', notice }]);
 });
 
 test('every call says who calls', async () => {
