@@ -1,4 +1,5 @@
 import { Failure } from '../host/failure.ts';
+import { DaemonGone } from './http.ts';
 
 /**
  * Streams of the Connect protocol (https://connectrpc.com/docs/protocol). A
@@ -20,7 +21,7 @@ export function envelope(data: Uint8Array): Uint8Array {
 
 /**
  * The messages of a response stream.
- * @throws Failure the error in the last envelope; `unavailable` when it never comes
+ * @throws Failure the error in the last envelope; DaemonGone when it never comes
  */
 export async function* messages(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   for await (const { flags, data } of envelopes(chunks)) {
@@ -32,9 +33,7 @@ export async function* messages(chunks: AsyncIterable<Uint8Array>): AsyncGenerat
     if (error !== undefined) throw await failureOf(error);
     return;
   }
-  throw new Failure('unavailable', 'the daemon broke off its answer', {
-    hint: 'vmsan daemon status',
-  });
+  throw new DaemonGone();
 }
 
 /** JSON of the daemon's. */

@@ -28,6 +28,8 @@ const REQUESTS: ExecRequestMessage[] = [
   { case: 'stdinEnd', value: {} },
   { case: 'signal', value: 15 },
   { case: 'signal', value: 0 },
+  { case: 'attach', value: {} },
+  { case: 'attach', value: { id: '3f9a02c1', received: 5_000_000_000n, stdin: true, tty: true } },
 ];
 
 test('a request is what the generated code makes of it', () => {
@@ -39,6 +41,12 @@ test('a request is what the generated code makes of it', () => {
 
 const RESPONSES: MessageInitShape<typeof ExecResponseSchema>[] = [
   { message: { case: 'started', value: { pid: 4_000_000_000 } } },
+  {
+    message: {
+      case: 'started',
+      value: { pid: 7, id: '3f9a02c1', lost: 5_000_000_000n, stdinGiven: 1n },
+    },
+  },
   { message: { case: 'stdout', value: Buffer.from('hello') } },
   { message: { case: 'stderr', value: new Uint8Array() } },
   { message: { case: 'exited', value: { code: 137, signal: 9 } } },
@@ -51,7 +59,13 @@ test('a response is read as the generated code reads it', () => {
   for (const response of RESPONSES) {
     const bytes = toBinary(ExecResponseSchema, create(ExecResponseSchema, response));
     const { message } = fromBinary(ExecResponseSchema, bytes);
-    const { $typeName: _, ...value } = { $typeName: '', ...(message.value as object) };
+    const { $typeName: _, ...fields } = { $typeName: '', ...(message.value as object) };
+    const value = Object.fromEntries(
+      Object.entries(fields).map(([name, field]) => [
+        name,
+        typeof field === 'bigint' ? Number(field) : field,
+      ]),
+    );
     const got = decodeExecResponse(bytes);
     assert.equal(got.case, message.case);
     if (got.case !== undefined) assert.deepEqual({ ...got.value }, value);

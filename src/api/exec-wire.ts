@@ -9,12 +9,22 @@ import type { ExecRequestSchema, TerminalSizeSchema } from '../gen/vmsan/v1/agen
  */
 export type ExecRequestMessage = NonNullable<MessageInitShape<typeof ExecRequestSchema>['message']>;
 export type ExecResponseMessage =
-  | { case: 'started'; value: { pid: number } }
+  | { case: 'started'; value: Started }
   | { case: 'stdout' | 'stderr'; value: Uint8Array }
   | { case: 'exited'; value: { code: number; signal: number } }
   | { case: 'failed'; value: { code: number; message: string } }
   /** A message of a newer agent. */
   | { case: undefined };
+
+export interface Started {
+  pid: number;
+  /** Empty: an agent that cannot be attached to. */
+  id: string;
+  /** Bytes of output that are not kept any more. */
+  lost: number;
+  /** Bytes of stdin that the process was given so far. */
+  stdinGiven: number;
+}
 
 /** An ExecRequest. */
 export function encodeExecRequest(message: ExecRequestMessage): Uint8Array {
@@ -49,6 +59,16 @@ export function encodeExecRequest(message: ExecRequestMessage): Uint8Array {
     case 'resize':
       writeSize(writer, 5, message.value);
       break;
+    case 'attach': {
+      const { id = '', received = 0n, stdin = false, tty = false } = message.value;
+      writer.tag(6, WireType.LengthDelimited).fork();
+      if (id !== '') writer.tag(1, WireType.LengthDelimited).string(id);
+      if (received !== 0n) writer.tag(2, WireType.Varint).uint64(received);
+      if (stdin) writer.tag(3, WireType.Varint).bool(true);
+      if (tty) writer.tag(4, WireType.Varint).bool(true);
+      writer.join();
+      break;
+    }
     case undefined:
       break;
   }
@@ -76,7 +96,15 @@ export function decodeExecResponse(bytes: Uint8Array): ExecResponseMessage {
     if (typeof data === 'number') continue;
     switch (number) {
       case 1:
-        message = { case: 'started', value: { pid: numberAt(data, 1) } };
+        message = {
+          case: 'started',
+          value: {
+            pid: numberAt(data, 1),
+            id: textAt(data, 2),
+            lost: numberAt(data, 3),
+            stdinGiven: numberAt(data, 4),
+          },
+        };
         break;
       case 2:
         message = { case: 'stdout', value: data };
@@ -102,7 +130,7 @@ function* fields(bytes: Uint8Array): Generator<{ number: number; data: number | 
   const reader = new BinaryReader(bytes);
   while (reader.pos < reader.len) {
     const [number, type] = reader.tag();
-    if (type === WireType.Varint) yield { number, data: reader.uint32() };
+    if (type === WireType.Varint) yield { number, data: Number(reader.uint64()) };
     else if (type === WireType.LengthDelimited) yield { number, data: reader.bytes() };
     else reader.skip(type, number);
   }

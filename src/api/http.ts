@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { Failure, messageOf } from '../host/failure.ts';
+import { Failure, isErrno } from '../host/failure.ts';
 
 /**
  * HTTP over a socket that `dial` opens, one connection per call. Node's modules
@@ -10,12 +10,33 @@ import { Failure, messageOf } from '../host/failure.ts';
  * export, which loads all of undici and costs a command 30 ms instead of 3.
  */
 
+/** The daemon's end of a connection is gone before its answer was complete. */
+export class DaemonGone extends Failure {
+  constructor(cause?: unknown) {
+    // That a connection was closed is no cause that tells more.
+    const known = cause === undefined || isErrno(cause, ...CLOSED);
+    super('unavailable', 'the daemon went away', {
+      hint: 'vmsan daemon status',
+      ...(known ? {} : { cause }),
+    });
+  }
+}
+
+const CLOSED = [
+  'ECONNRESET',
+  'EPIPE',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_HTTP2_STREAM_CANCEL',
+  'ERR_HTTP2_STREAM_ERROR',
+  'ERR_HTTP2_SESSION_ERROR',
+];
+
 /** Opens a connection to the daemon. What it throws reaches the caller as it is. */
 export type Dial = () => Promise<Socket>;
 
 /**
  * Posts one body over HTTP/1.1 and returns when the response begins.
- * @throws Failure `unavailable` when the connection breaks off; an abort's reason
+ * @throws DaemonGone when the connection breaks off; an abort's reason
  */
 export async function post(
   dial: Dial,
@@ -33,7 +54,7 @@ export async function post(
       headers: { ...headers, 'content-length': body.length },
       ...(signal === undefined ? {} : { signal }),
     });
-    request.on('error', (cause) => reject(signal?.aborted ? signal.reason : brokenOff(cause)));
+    request.on('error', (cause) => reject(signal?.aborted ? signal.reason : new DaemonGone(cause)));
     request.on('response', resolve);
     request.end(body);
   });
@@ -67,22 +88,48 @@ export async function exchange(
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   // Nobody may be waiting yet, or any more.
   promise.catch(() => {});
-  session.on('error', (cause) => reject(brokenOff(cause)));
-  stream.on('error', (cause) => reject(brokenOff(cause)));
+  session.on('error', (cause) => reject(new DaemonGone(cause)));
+  stream.on('error', (cause) => reject(brokenOff(stream, cause)));
   stream.on('response', (received) => resolve(received[':status'] ?? 0));
   stream.on('close', () => {
-    reject(brokenOff(undefined));
+    reject(brokenOff(stream));
     session.close();
   });
   return {
     write: (data) => written(stream, data),
     end: () => void stream.end(),
-    response: async () => ({ status: await promise, body: read(stream) }),
+    response: async () => ({ status: await promise, body: readExchange(stream) }),
   };
 }
 
-/** Bytes a peer may send before we have read them. */
-const WINDOW = 1024 * 1024;
+/**
+ * Bytes the daemon may send before we have read them. With what it has itself
+ * of an Exec they must be less than the agent keeps (1 MiB): what is under way
+ * when the daemon dies is sent again.
+ */
+const WINDOW = 512 * 1024;
+
+/**
+ * Codes of RFC 9113 section 7: CONNECT_ERROR is the daemon's word for a guest
+ * that broke off (src/daemon/exec-forward.ts), INTERNAL_ERROR is Node's for a stream
+ * that was destroyed because of it. When the connection to the daemon breaks it is CANCEL.
+ */
+const GUEST_BROKE_OFF = [0xa, 0x2];
+
+async function* readExchange(stream: ClientHttp2Stream): AsyncGenerator<Uint8Array> {
+  try {
+    yield* read(stream);
+  } catch (error) {
+    throw brokenOff(stream, error);
+  }
+}
+
+function brokenOff(stream: ClientHttp2Stream, cause?: unknown): unknown {
+  if (!GUEST_BROKE_OFF.includes(stream.rstCode ?? 0)) {
+    return cause instanceof Failure ? cause : new DaemonGone(cause);
+  }
+  return new Failure('unavailable', 'the guest broke off the connection', { hint: 'vmsan list' });
+}
 
 function written(stream: ClientHttp2Stream, data: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
@@ -103,17 +150,6 @@ export async function* read(from: Readable, signal?: AbortSignal): AsyncGenerato
   try {
     for await (const chunk of from) yield chunk as Uint8Array;
   } catch (cause) {
-    throw signal?.aborted ? signal.reason : brokenOff(cause);
+    throw signal?.aborted ? signal.reason : new DaemonGone(cause);
   }
-}
-
-function brokenOff(cause: unknown): Failure {
-  // What the daemon ends a stream with whose guest did (src/daemon/exec-forward.ts).
-  if (messageOf(cause).includes('NGHTTP2_CONNECT_ERROR')) {
-    return new Failure('unavailable', 'the guest broke off the connection', { hint: 'vmsan list' });
-  }
-  return new Failure('unavailable', 'the daemon broke off the connection', {
-    hint: 'vmsan daemon status',
-    cause,
-  });
 }

@@ -42,7 +42,7 @@ const BAD: [words: string, line: RegExp, code?: number][] = [
   ['rm --force', /missing required argument 'vm'/],
   ['daemon', /needs a command/],
   ['daemon begin', /unknown command 'begin'/],
-  ['exec web', /missing required argument 'command'/, 125],
+  ['exec web', /no command to run was given/, 125],
   ['exec web --', /no command/, 125],
   ['exec -it web sh', /--tty/, 125],
   ['exec --workdir tmp web ls', /--workdir: "tmp" is not an absolute path/, 125],

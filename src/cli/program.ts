@@ -20,8 +20,7 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     if (error instanceof CommanderError && error.exitCode === 0) return;
     const failure = error instanceof CommanderError ? usageFailure(error, verb) : asFailure(error);
     printFailure(failure, { json: asksForJson(argv, verb) });
-    // A guest's own exit codes pass through `exec`, so ours are Docker's one there.
-    process.exitCode = verb?.name === 'exec' ? 125 : exitCodeOf(failure);
+    process.exitCode = passesThrough(argv, verb, failure) ? 125 : exitCodeOf(failure);
   }
 }
 
@@ -59,12 +58,24 @@ function usageFailure(error: CommanderError, verb: Verb | undefined): Failure {
   return new Failure('bad_input', headline, { hint: hint ?? help });
 }
 
-/** Whether `--json` stands among our own words: in `exec`, before the guest's command. */
+/** A guest's own exit codes pass through `exec`, so ours are Docker's one there. */
+function passesThrough(argv: readonly string[], verb: Verb | undefined, failure: Failure): boolean {
+  if (verb?.name !== 'exec') return false;
+  const words = ownWords(argv, verb);
+  if (words.includes('--list')) return false;
+  return !words.includes('--attach') || failure.code !== 'not_found';
+}
+
 function asksForJson(argv: readonly string[], verb: Verb | undefined): boolean {
-  if (verb?.name !== 'exec') return argv.includes('--json');
+  return ownWords(argv, verb).includes('--json');
+}
+
+/** What is not the guest's: in `exec` the words before the VM's name. */
+function ownWords(argv: readonly string[], verb: Verb | undefined): readonly string[] {
+  if (verb?.name !== 'exec') return argv;
   const words = argv.slice(argv.indexOf('exec') + 1);
   const guests = words.findIndex((word) => !word.startsWith('-'));
-  return words.slice(0, guests === -1 ? undefined : guests).includes('--json');
+  return words.slice(0, guests === -1 ? undefined : guests);
 }
 
 /** `vmsan list | head -1`: end as a C program does, by code 128 + SIGPIPE. */

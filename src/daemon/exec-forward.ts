@@ -27,7 +27,15 @@ const NOT_FORWARDED = new Set([':authority', ':scheme', 'host', VM_HEADER]);
  * @throws Failure when there is none, it does not run, or its agent does not answer
  */
 export async function execTarget(context: Context, headers: Headers): Promise<GuestAgent> {
-  const vm = findVm(context.store, decodeURIComponent(headers.get(VM_HEADER) ?? ''));
+  return agentOf(context, decodeURIComponent(headers.get(VM_HEADER) ?? ''));
+}
+
+/**
+ * The agent of a VM that the user names.
+ * @throws Failure when there is none, it does not run, or its agent does not answer
+ */
+export async function agentOf(context: Context, reference: string): Promise<GuestAgent> {
+  const vm = findVm(context.store, reference);
   const live = context.live.get(vm.id);
   if (live === undefined) {
     throw new Failure('conflict', `${vm.name} is ${vm.state}, so nothing can run in it`);

@@ -13,6 +13,7 @@ import { networkOf, type Context } from './context.ts';
 import { createVm, type BootProgress } from './create.ts';
 import { stallWords } from './disk-space.ts';
 import { examine } from './doctor.ts';
+import { agentOf } from './exec-forward.ts';
 import { findVm } from './find.ts';
 import { consoleOf } from './logs.ts';
 import { setNetwork } from './network.ts';
@@ -21,6 +22,9 @@ import { removeVm } from './remove.ts';
 import { startVm } from './start.ts';
 import { stopVm } from './stop.ts';
 import { waitForEnd, type Waited } from './wait.ts';
+
+/** For what the agent knows at once. */
+const AGENT_DEADLINE_MS = 5_000;
 
 /** What the service needs of the process it runs in. */
 export interface DaemonProcess {
@@ -60,6 +64,12 @@ export function vmsanService(
 
     async *getLogs({ vm, follow }, { signal }) {
       for await (const text of consoleOf(context, vm, follow, signal)) yield { text };
+    },
+
+    async listVmExecs({ vm }) {
+      const agent = await agentOf(context, vm);
+      const { execs } = await agent.client.listExecs({}, { timeoutMs: AGENT_DEADLINE_MS });
+      return { execs };
     },
 
     listVms() {

@@ -179,6 +179,9 @@ describe('the agent', () => {
       next.close();
     }
     agent = await connectAgent(machine.agentSocket, { deadlineMs: SESSION_DEADLINE_MS });
+    // What a host that leaves had started goes on.
+    assert.equal((await sh('pgrep -cx yes')).stdout, `${RECONNECTS / 2}\n`);
+    await sh('pkill -x yes');
     await until('nothing of them runs', async () => (await sh('pgrep -x yes')).code === 1);
   });
 

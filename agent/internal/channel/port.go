@@ -140,6 +140,7 @@ type Session struct {
 	reading, writing sync.Mutex
 	closing          sync.Once
 	done             chan struct{}
+	lost             atomic.Bool
 }
 
 var _ net.Conn = (*Session)(nil)
@@ -147,6 +148,10 @@ var _ net.Conn = (*Session)(nil)
 // Done is closed when the session has ended and none of its readers and
 // writers touches the port any more.
 func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Lost says whether the connection is gone: then every call of it ends for that
+// reason, and not because its caller left. It is known before the calls end.
+func (s *Session) Lost() bool { return s.lost.Load() }
 
 // Read gives io.EOF semantics through an error: any error ends the session.
 func (s *Session) Read(into []byte) (int, error) {
@@ -158,12 +163,14 @@ func (s *Session) Read(into []byte) (int, error) {
 	p := s.port
 	if p.start == p.end {
 		if err := p.fill(false); err != nil {
+			s.lost.Store(true)
 			return 0, err
 		}
 	}
 	n := min(len(into), p.end-p.start)
 	mine := s.frames.take(p.input[p.start : p.start+n])
 	if mine == 0 && n > 0 {
+		s.lost.Store(true)
 		return 0, errHangUp
 	}
 	copy(into, p.input[p.start:p.start+mine])
@@ -177,13 +184,18 @@ func (s *Session) Write(data []byte) (int, error) {
 	if s.closed() {
 		return 0, net.ErrClosed
 	}
-	return s.port.file.Write(data)
+	n, err := s.port.file.Write(data)
+	if err != nil {
+		s.lost.Store(true)
+	}
+	return n, err
 }
 
 // Close ends the session: blocked readers and writers return, and when it
 // returns none is left. The port stays open for the next host.
 func (s *Session) Close() error {
 	s.closing.Do(func() {
+		s.lost.Store(true)
 		// A deadline in the past wakes whoever waits for the port.
 		_ = s.port.file.SetDeadline(time.Unix(1, 0))
 		s.reading.Lock()

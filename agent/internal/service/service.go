@@ -42,14 +42,13 @@ type Agent struct {
 	// up.
 	PowerOff func()
 
-	execs chan struct{}
+	execs execs
 }
 
 var _ vmsanv1connect.AgentServiceHandler = (*Agent)(nil)
 
 // Serve answers on the port for the life of the guest.
-func (a *Agent) Serve(port *channel.Port) error {
-	a.execs = make(chan struct{}, maxExecs)
+func (a *Agent) Serve(port net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle(vmsanv1connect.NewAgentServiceHandler(a,
 		connect.WithReadMaxBytes(maxMessage),
@@ -58,8 +57,9 @@ func (a *Agent) Serve(port *channel.Port) error {
 		connect.WithCompression("gzip", nil, nil),
 	))
 	server := &http.Server{
-		Handler:   mux,
-		Protocols: new(http.Protocols),
+		Handler:     mux,
+		Protocols:   new(http.Protocols),
+		ConnContext: withConnection,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          2 * maxExecs,
 			MaxReadFrameSize:              channel.MaxFrameSize,

@@ -1,10 +1,14 @@
 import { constants } from 'node:os';
 import type { ExecCall } from '../../api/agent.ts';
+import type { ExecRequestMessage, Started } from '../../api/exec-wire.ts';
+import { DaemonGone } from '../../api/http.ts';
 import { Failure } from '../../host/failure.ts';
 import { rawTerminal, terminalSize, type TerminalSize } from '../../host/terminal.ts';
 import { printable, remark } from '../print/text.ts';
+import type { Output } from './output.ts';
+import { Place, type Attachment } from './place.ts';
 
-/** A process in a guest, attached to this one: streams, signals, exit code. */
+/** What to run in a guest. */
 export interface GuestCommand {
   argv: string[];
   /** KEY=VALUE */
@@ -25,46 +29,51 @@ export interface End {
   signal: number | null;
 }
 
-/** Where the guest's output goes. A write resolves when the next may follow. */
-export interface Output {
-  stdout(chunk: Uint8Array): Promise<void>;
-  stderr(chunk: Uint8Array): Promise<void>;
-  /** What was kept rather than passed on. */
-  text(): { stdout: string; stderr: string };
-}
+/** A process in a guest, to be started or found again. */
+export type Opening =
+  { case: 'start'; value: GuestCommand } | { case: 'attach'; value: Attachment };
 
 /**
- * Runs a process by argv and returns how it ended. SIGINT, SIGTERM and SIGHUP
- * go to it while it runs; when this program ends, it is killed.
+ * Starts a process by argv, or attaches to one, and returns how it ended. SIGINT,
+ * SIGTERM and SIGHUP go to it while it runs; when this program ends, it is killed.
+ * When the daemon ends, it goes on.
+ * @param vm as the user names it
  * @throws what the call throws; a process that was never started is no error
  *   but exit code 125, 126 or 127, with the reason on stderr
  */
 export async function runInGuest(
   call: ExecCall,
-  command: GuestCommand,
+  vm: string,
+  opening: Opening,
   output: Output,
 ): Promise<End> {
-  void call.send({ case: 'start', value: command });
+  const { stdin } = opening.value;
+  const tty = Boolean(opening.value.tty);
+  void call.send(requestOf(opening));
   const signals = forwardSignals(call);
-  const terminal = command.tty === undefined ? undefined : followTerminal(call, command.stdin);
+  const terminal = tty ? followTerminal(call, stdin) : undefined;
+  const place = new Place(vm, opening);
   let end: End | undefined;
+  let over = false;
   try {
     for await (const message of call.responses()) {
       switch (message.case) {
         case 'started':
+          place.started(message.value);
           signals.started();
           terminal?.started();
-          if (command.stdin) void forwardStdin(call, () => end !== undefined);
+          if (opening.case === 'attach') welcome(call, opening.value, message.value);
+          if (stdin) void forwardStdin(call, () => over);
           break;
         case 'stdout':
-          await output.stdout(message.value);
-          break;
         case 'stderr':
-          await output.stderr(message.value);
+          await output[message.case](message.value);
+          if (output.passesOn) place.passed(message.value.length);
           break;
         case 'exited': {
           const { code, signal } = message.value;
           end = { exitCode: code, signal: signal === 0 ? null : signal };
+          over = true;
           call.end();
           break;
         }
@@ -78,14 +87,33 @@ export async function runInGuest(
           break;
       }
     }
+  } catch (error) {
+    // How it ended is known, whatever became of the daemon since.
+    if (end === undefined) throw error instanceof DaemonGone ? place.failure() : error;
   } finally {
+    over = true;
     terminal?.stop();
     signals.stop();
     call.end();
-    if (command.stdin) process.stdin.destroy();
+    if (stdin) process.stdin.destroy();
   }
   if (end === undefined) throw new Failure('unavailable', 'the guest never said how it ended');
   return end;
+}
+
+function requestOf(opening: Opening): ExecRequestMessage {
+  if (opening.case === 'start') return opening;
+  const { received, ...rest } = opening.value;
+  return { case: 'attach', value: { ...rest, received: BigInt(received) } };
+}
+
+/** What one who comes back should know, and a program that is to draw its screen again. */
+function welcome(call: ExecCall, { stdin, tty }: Attachment, { lost, stdinGiven }: Started): void {
+  if (lost > 0) remark(`vmsan: ${lost} bytes of output are missing here: 1 MiB is kept`);
+  if (tty) void call.send({ case: 'signal', value: constants.signals.SIGWINCH });
+  else if (stdin && stdinGiven > 0) {
+    remark(`vmsan: the command was given ${stdinGiven} bytes of stdin before; yours follow them`);
+  }
 }
 
 /** Before the process runs a signal ends us; then it is the process's. */
@@ -146,46 +174,3 @@ async function forwardStdin(call: ExecCall, ended: () => boolean): Promise<void>
   }
   if (!ended()) await call.send({ case: 'stdinEnd', value: {} });
 }
-
-/** Passes output through to our own stdout and stderr, no faster than they are read. */
-export function streamed(): Output {
-  return {
-    stdout: (chunk) => write(process.stdout, chunk),
-    stderr: (chunk) => write(process.stderr, chunk),
-    text: () => ({ stdout: '', stderr: '' }),
-  };
-}
-
-function write(stream: NodeJS.WriteStream, chunk: Uint8Array): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.write(chunk)) resolve();
-    else stream.once('drain', resolve);
-  });
-}
-
-/** Keeps output as text, up to 16 MiB of each stream. */
-export function collected(): Output {
-  const kept = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
-  const keep = (stream: 'stdout' | 'stderr') => {
-    let bytes = 0;
-    return async (chunk: Uint8Array): Promise<void> => {
-      bytes += chunk.length;
-      if (bytes > COLLECTED_BYTES) {
-        throw new Failure('exhausted', `${stream} is more than --json keeps (16 MiB)`, {
-          hint: 'leave --json out: output is then passed through',
-        });
-      }
-      kept[stream].push(chunk);
-    };
-  };
-  return {
-    stdout: keep('stdout'),
-    stderr: keep('stderr'),
-    text: () => ({
-      stdout: Buffer.concat(kept.stdout).toString(),
-      stderr: Buffer.concat(kept.stderr).toString(),
-    }),
-  };
-}
-
-const COLLECTED_BYTES = 16 * 1024 * 1024;

@@ -1,7 +1,12 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { HandlerContext } from '@connectrpc/connect';
+import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { VM_HEADER } from '../../api/handshake.ts';
-import type { ExecRequest, ExecResponseSchema, ExecStart } from '../../gen/vmsan/v1/agent_pb.js';
+import type {
+  ExecAttach,
+  ExecRequest,
+  ExecResponseSchema,
+  ExecStart,
+} from '../../gen/vmsan/v1/agent_pb.js';
 import { Failure } from '../../host/failure.ts';
 import { toConnectError } from '../../api/errors.ts';
 
@@ -23,6 +28,10 @@ export async function* fakeExec(
   }
   const inbox = requests[Symbol.asyncIterator]();
   const start = await next(inbox);
+  if (start?.message.case === 'attach') {
+    yield* attached(start.message.value, inbox);
+    return;
+  }
   if (start?.message.case !== 'start') throw new Error('the first message is not `start`');
   const { argv } = start.message.value;
   if (argv[0] === 'missing') {
@@ -31,8 +40,35 @@ export async function* fakeExec(
     };
     return;
   }
-  yield { message: { case: 'started', value: { pid: 7 } } };
+  // An agent of old has no ids.
+  const id = argv[0] === 'old' ? '' : LEFT;
+  yield { message: { case: 'started', value: { pid: 7, id } } };
   yield* programs(start.message.value, inbox);
+}
+
+/** The only command that can be attached to. */
+const LEFT = '3f9a02c1';
+
+async function* attached(
+  wanted: ExecAttach,
+  inbox: AsyncIterator<ExecRequest>,
+): AsyncGenerator<Response> {
+  const { id, received, stdin, tty } = wanted;
+  if (id !== '' && id !== LEFT) throw new ConnectError(`no command ${id} runs`, Code.NotFound);
+  // Of 20 bytes the first 5 are not kept.
+  const lost = received < 5n ? 5n - received : 0n;
+  yield { message: { case: 'started', value: { pid: 7, id: LEFT, lost, stdinGiven: 9n } } };
+  yield out('ABCDEFGHIJKLMNOPQRST'.slice(Number(received + lost)));
+  if (stdin && !tty) {
+    const got = await next(inbox);
+    yield out(got?.message.case === 'stdin' ? Buffer.from(got.message.value).toString() : '?');
+  }
+  if (tty) {
+    for (let got = await next(inbox); got?.message.case !== 'stdin'; got = await next(inbox)) {
+      yield out(`${got?.message.case} `);
+    }
+  }
+  yield exited(6);
 }
 
 async function* programs(
@@ -69,6 +105,14 @@ async function* programs(
       yield exited(128 + signal, signal);
       return;
     }
+    case 'count':
+    case 'old':
+      // Until the daemon goes away.
+      yield out('one\n');
+      yield err('two\n');
+      yield out('three\n');
+      await next(inbox);
+      return;
     case 'keys': {
       // What a terminal is told, line by line, until "q" is typed.
       const { size, term } = start.tty ?? {};

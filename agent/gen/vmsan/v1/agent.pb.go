@@ -227,6 +227,7 @@ type ExecRequest struct {
 	//	*ExecRequest_StdinEnd
 	//	*ExecRequest_Signal
 	//	*ExecRequest_Resize
+	//	*ExecRequest_Attach
 	Message       isExecRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -314,6 +315,15 @@ func (x *ExecRequest) GetResize() *TerminalSize {
 	return nil
 }
 
+func (x *ExecRequest) GetAttach() *ExecAttach {
+	if x != nil {
+		if x, ok := x.Message.(*ExecRequest_Attach); ok {
+			return x.Attach
+		}
+	}
+	return nil
+}
+
 type isExecRequest_Message interface {
 	isExecRequest_Message()
 }
@@ -342,6 +352,10 @@ type ExecRequest_Resize struct {
 	Resize *TerminalSize `protobuf:"bytes,5,opt,name=resize,proto3,oneof"`
 }
 
+type ExecRequest_Attach struct {
+	Attach *ExecAttach `protobuf:"bytes,6,opt,name=attach,proto3,oneof"`
+}
+
 func (*ExecRequest_Start) isExecRequest_Message() {}
 
 func (*ExecRequest_Stdin) isExecRequest_Message() {}
@@ -351,6 +365,79 @@ func (*ExecRequest_StdinEnd) isExecRequest_Message() {}
 func (*ExecRequest_Signal) isExecRequest_Message() {}
 
 func (*ExecRequest_Resize) isExecRequest_Message() {}
+
+func (*ExecRequest_Attach) isExecRequest_Message() {}
+
+type ExecAttach struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the only one to which nobody is attached.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How many bytes of output, stdout and stderr together, the caller has had.
+	Received uint64 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
+	// Whether stdin and resizes will follow: refused if they mean nothing to it.
+	Stdin         bool `protobuf:"varint,3,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	Tty           bool `protobuf:"varint,4,opt,name=tty,proto3" json:"tty,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecAttach) Reset() {
+	*x = ExecAttach{}
+	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecAttach) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecAttach) ProtoMessage() {}
+
+func (x *ExecAttach) ProtoReflect() protoreflect.Message {
+	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecAttach.ProtoReflect.Descriptor instead.
+func (*ExecAttach) Descriptor() ([]byte, []int) {
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ExecAttach) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ExecAttach) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *ExecAttach) GetStdin() bool {
+	if x != nil {
+		return x.Stdin
+	}
+	return false
+}
+
+func (x *ExecAttach) GetTty() bool {
+	if x != nil {
+		return x.Tty
+	}
+	return false
+}
 
 type TerminalSize struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -363,7 +450,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -375,7 +462,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -388,7 +475,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TerminalSize) GetRows() uint32 {
@@ -425,7 +512,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +524,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +537,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExecStart) GetArgv() []string {
@@ -506,7 +593,7 @@ type Terminal struct {
 
 func (x *Terminal) Reset() {
 	*x = Terminal{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +605,7 @@ func (x *Terminal) String() string {
 func (*Terminal) ProtoMessage() {}
 
 func (x *Terminal) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +618,7 @@ func (x *Terminal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
 func (*Terminal) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Terminal) GetSize() *TerminalSize {
@@ -556,7 +643,7 @@ type StdinEnd struct {
 
 func (x *StdinEnd) Reset() {
 	*x = StdinEnd{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +655,7 @@ func (x *StdinEnd) String() string {
 func (*StdinEnd) ProtoMessage() {}
 
 func (x *StdinEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +668,7 @@ func (x *StdinEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StdinEnd.ProtoReflect.Descriptor instead.
 func (*StdinEnd) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 type ExecResponse struct {
@@ -600,7 +687,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +699,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +712,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -715,15 +802,21 @@ func (*ExecResponse_Exited) isExecResponse_Message() {}
 func (*ExecResponse_Failed) isExecResponse_Message() {}
 
 type ExecStarted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pid           uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pid   uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	// By which `attach` finds it again: hex digits.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// After `attach`: bytes of output, after those received, that are no longer
+	// kept (1 MiB is), and bytes of stdin that the process was given so far.
+	Lost          uint64 `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`
+	StdinGiven    uint64 `protobuf:"varint,4,opt,name=stdin_given,json=stdinGiven,proto3" json:"stdin_given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExecStarted) Reset() {
 	*x = ExecStarted{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +828,7 @@ func (x *ExecStarted) String() string {
 func (*ExecStarted) ProtoMessage() {}
 
 func (x *ExecStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,12 +841,33 @@ func (x *ExecStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStarted.ProtoReflect.Descriptor instead.
 func (*ExecStarted) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExecStarted) GetPid() uint32 {
 	if x != nil {
 		return x.Pid
+	}
+	return 0
+}
+
+func (x *ExecStarted) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ExecStarted) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *ExecStarted) GetStdinGiven() uint64 {
+	if x != nil {
+		return x.StdinGiven
 	}
 	return 0
 }
@@ -770,7 +884,7 @@ type ExecExited struct {
 
 func (x *ExecExited) Reset() {
 	*x = ExecExited{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +896,7 @@ func (x *ExecExited) String() string {
 func (*ExecExited) ProtoMessage() {}
 
 func (x *ExecExited) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +909,7 @@ func (x *ExecExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExited.ProtoReflect.Descriptor instead.
 func (*ExecExited) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExecExited) GetCode() uint32 {
@@ -825,7 +939,7 @@ type ExecFailed struct {
 
 func (x *ExecFailed) Reset() {
 	*x = ExecFailed{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +951,7 @@ func (x *ExecFailed) String() string {
 func (*ExecFailed) ProtoMessage() {}
 
 func (x *ExecFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +964,7 @@ func (x *ExecFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFailed.ProtoReflect.Descriptor instead.
 func (*ExecFailed) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExecFailed) GetCode() uint32 {
@@ -867,6 +981,180 @@ func (x *ExecFailed) GetMessage() string {
 	return ""
 }
 
+type ListExecsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExecsRequest) Reset() {
+	*x = ListExecsRequest{}
+	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExecsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExecsRequest) ProtoMessage() {}
+
+func (x *ListExecsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExecsRequest.ProtoReflect.Descriptor instead.
+func (*ListExecsRequest) Descriptor() ([]byte, []int) {
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{13}
+}
+
+type ListExecsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Execs         []*ExecInfo            `protobuf:"bytes,1,rep,name=execs,proto3" json:"execs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExecsResponse) Reset() {
+	*x = ListExecsResponse{}
+	mi := &file_vmsan_v1_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExecsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExecsResponse) ProtoMessage() {}
+
+func (x *ListExecsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vmsan_v1_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExecsResponse.ProtoReflect.Descriptor instead.
+func (*ListExecsResponse) Descriptor() ([]byte, []int) {
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListExecsResponse) GetExecs() []*ExecInfo {
+	if x != nil {
+		return x.Execs
+	}
+	return nil
+}
+
+type ExecInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Pid   uint32                 `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	Argv  []string               `protobuf:"bytes,3,rep,name=argv,proto3" json:"argv,omitempty"`
+	Stdin bool                   `protobuf:"varint,4,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	Tty   bool                   `protobuf:"varint,5,opt,name=tty,proto3" json:"tty,omitempty"`
+	// Somebody receives its output.
+	Attached bool `protobuf:"varint,6,opt,name=attached,proto3" json:"attached,omitempty"`
+	// Absent: it runs.
+	Exited        *ExecExited `protobuf:"bytes,7,opt,name=exited,proto3" json:"exited,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecInfo) Reset() {
+	*x = ExecInfo{}
+	mi := &file_vmsan_v1_agent_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecInfo) ProtoMessage() {}
+
+func (x *ExecInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_vmsan_v1_agent_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecInfo.ProtoReflect.Descriptor instead.
+func (*ExecInfo) Descriptor() ([]byte, []int) {
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExecInfo) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ExecInfo) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *ExecInfo) GetArgv() []string {
+	if x != nil {
+		return x.Argv
+	}
+	return nil
+}
+
+func (x *ExecInfo) GetStdin() bool {
+	if x != nil {
+		return x.Stdin
+	}
+	return false
+}
+
+func (x *ExecInfo) GetTty() bool {
+	if x != nil {
+		return x.Tty
+	}
+	return false
+}
+
+func (x *ExecInfo) GetAttached() bool {
+	if x != nil {
+		return x.Attached
+	}
+	return false
+}
+
+func (x *ExecInfo) GetExited() *ExecExited {
+	if x != nil {
+		return x.Exited
+	}
+	return nil
+}
+
 type ShutdownRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Milliseconds between SIGTERM and SIGKILL.
@@ -877,7 +1165,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +1177,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1190,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ShutdownRequest) GetGraceMs() uint32 {
@@ -920,7 +1208,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1220,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1233,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 var File_vmsan_v1_agent_proto protoreflect.FileDescriptor
@@ -965,14 +1253,21 @@ const file_vmsan_v1_agent_proto_rawDesc = "" +
 	"\x03mtu\x18\x04 \x01(\rR\x03mtu\"_\n" +
 	"\x11ConfigureResponse\x12#\n" +
 	"\ragent_version\x18\x01 \x01(\tR\fagentVersion\x12%\n" +
-	"\x0ekernel_release\x18\x02 \x01(\tR\rkernelRelease\"\xdc\x01\n" +
+	"\x0ekernel_release\x18\x02 \x01(\tR\rkernelRelease\"\x8c\x02\n" +
 	"\vExecRequest\x12+\n" +
 	"\x05start\x18\x01 \x01(\v2\x13.vmsan.v1.ExecStartH\x00R\x05start\x12\x16\n" +
 	"\x05stdin\x18\x02 \x01(\fH\x00R\x05stdin\x121\n" +
 	"\tstdin_end\x18\x03 \x01(\v2\x12.vmsan.v1.StdinEndH\x00R\bstdinEnd\x12\x18\n" +
 	"\x06signal\x18\x04 \x01(\rH\x00R\x06signal\x120\n" +
-	"\x06resize\x18\x05 \x01(\v2\x16.vmsan.v1.TerminalSizeH\x00R\x06resizeB\t\n" +
-	"\amessage\"<\n" +
+	"\x06resize\x18\x05 \x01(\v2\x16.vmsan.v1.TerminalSizeH\x00R\x06resize\x12.\n" +
+	"\x06attach\x18\x06 \x01(\v2\x14.vmsan.v1.ExecAttachH\x00R\x06attachB\t\n" +
+	"\amessage\"`\n" +
+	"\n" +
+	"ExecAttach\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\breceived\x18\x02 \x01(\x04R\breceived\x12\x14\n" +
+	"\x05stdin\x18\x03 \x01(\bR\x05stdin\x12\x10\n" +
+	"\x03tty\x18\x04 \x01(\bR\x03tty\"<\n" +
 	"\fTerminalSize\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x18\n" +
 	"\acolumns\x18\x02 \x01(\rR\acolumns\"\x93\x01\n" +
@@ -994,9 +1289,13 @@ const file_vmsan_v1_agent_proto_rawDesc = "" +
 	"\x06stderr\x18\x03 \x01(\fH\x00R\x06stderr\x12.\n" +
 	"\x06exited\x18\x04 \x01(\v2\x14.vmsan.v1.ExecExitedH\x00R\x06exited\x12.\n" +
 	"\x06failed\x18\x05 \x01(\v2\x14.vmsan.v1.ExecFailedH\x00R\x06failedB\t\n" +
-	"\amessage\"\x1f\n" +
+	"\amessage\"d\n" +
 	"\vExecStarted\x12\x10\n" +
-	"\x03pid\x18\x01 \x01(\rR\x03pid\"8\n" +
+	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04lost\x18\x03 \x01(\x04R\x04lost\x12\x1f\n" +
+	"\vstdin_given\x18\x04 \x01(\x04R\n" +
+	"stdinGiven\"8\n" +
 	"\n" +
 	"ExecExited\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
@@ -1004,13 +1303,25 @@ const file_vmsan_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"ExecFailed\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\",\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x12\n" +
+	"\x10ListExecsRequest\"=\n" +
+	"\x11ListExecsResponse\x12(\n" +
+	"\x05execs\x18\x01 \x03(\v2\x12.vmsan.v1.ExecInfoR\x05execs\"\xb2\x01\n" +
+	"\bExecInfo\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\rR\x03pid\x12\x12\n" +
+	"\x04argv\x18\x03 \x03(\tR\x04argv\x12\x14\n" +
+	"\x05stdin\x18\x04 \x01(\bR\x05stdin\x12\x10\n" +
+	"\x03tty\x18\x05 \x01(\bR\x03tty\x12\x1a\n" +
+	"\battached\x18\x06 \x01(\bR\battached\x12,\n" +
+	"\x06exited\x18\a \x01(\v2\x14.vmsan.v1.ExecExitedR\x06exited\",\n" +
 	"\x0fShutdownRequest\x12\x19\n" +
 	"\bgrace_ms\x18\x01 \x01(\rR\agraceMs\"\x12\n" +
-	"\x10ShutdownResponse2\xd2\x01\n" +
+	"\x10ShutdownResponse2\x98\x02\n" +
 	"\fAgentService\x12D\n" +
 	"\tConfigure\x12\x1a.vmsan.v1.ConfigureRequest\x1a\x1b.vmsan.v1.ConfigureResponse\x129\n" +
-	"\x04Exec\x12\x15.vmsan.v1.ExecRequest\x1a\x16.vmsan.v1.ExecResponse(\x010\x01\x12A\n" +
+	"\x04Exec\x12\x15.vmsan.v1.ExecRequest\x1a\x16.vmsan.v1.ExecResponse(\x010\x01\x12D\n" +
+	"\tListExecs\x12\x1a.vmsan.v1.ListExecsRequest\x1a\x1b.vmsan.v1.ListExecsResponse\x12A\n" +
 	"\bShutdown\x12\x19.vmsan.v1.ShutdownRequest\x1a\x1a.vmsan.v1.ShutdownResponseB\"Z vmsan/agent/gen/vmsan/v1;vmsanv1b\x06proto3"
 
 var (
@@ -1025,44 +1336,53 @@ func file_vmsan_v1_agent_proto_rawDescGZIP() []byte {
 	return file_vmsan_v1_agent_proto_rawDescData
 }
 
-var file_vmsan_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_vmsan_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_vmsan_v1_agent_proto_goTypes = []any{
 	(*ConfigureRequest)(nil),  // 0: vmsan.v1.ConfigureRequest
 	(*GuestNetwork)(nil),      // 1: vmsan.v1.GuestNetwork
 	(*ConfigureResponse)(nil), // 2: vmsan.v1.ConfigureResponse
 	(*ExecRequest)(nil),       // 3: vmsan.v1.ExecRequest
-	(*TerminalSize)(nil),      // 4: vmsan.v1.TerminalSize
-	(*ExecStart)(nil),         // 5: vmsan.v1.ExecStart
-	(*Terminal)(nil),          // 6: vmsan.v1.Terminal
-	(*StdinEnd)(nil),          // 7: vmsan.v1.StdinEnd
-	(*ExecResponse)(nil),      // 8: vmsan.v1.ExecResponse
-	(*ExecStarted)(nil),       // 9: vmsan.v1.ExecStarted
-	(*ExecExited)(nil),        // 10: vmsan.v1.ExecExited
-	(*ExecFailed)(nil),        // 11: vmsan.v1.ExecFailed
-	(*ShutdownRequest)(nil),   // 12: vmsan.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 13: vmsan.v1.ShutdownResponse
+	(*ExecAttach)(nil),        // 4: vmsan.v1.ExecAttach
+	(*TerminalSize)(nil),      // 5: vmsan.v1.TerminalSize
+	(*ExecStart)(nil),         // 6: vmsan.v1.ExecStart
+	(*Terminal)(nil),          // 7: vmsan.v1.Terminal
+	(*StdinEnd)(nil),          // 8: vmsan.v1.StdinEnd
+	(*ExecResponse)(nil),      // 9: vmsan.v1.ExecResponse
+	(*ExecStarted)(nil),       // 10: vmsan.v1.ExecStarted
+	(*ExecExited)(nil),        // 11: vmsan.v1.ExecExited
+	(*ExecFailed)(nil),        // 12: vmsan.v1.ExecFailed
+	(*ListExecsRequest)(nil),  // 13: vmsan.v1.ListExecsRequest
+	(*ListExecsResponse)(nil), // 14: vmsan.v1.ListExecsResponse
+	(*ExecInfo)(nil),          // 15: vmsan.v1.ExecInfo
+	(*ShutdownRequest)(nil),   // 16: vmsan.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 17: vmsan.v1.ShutdownResponse
 }
 var file_vmsan_v1_agent_proto_depIdxs = []int32{
 	1,  // 0: vmsan.v1.ConfigureRequest.network:type_name -> vmsan.v1.GuestNetwork
-	5,  // 1: vmsan.v1.ExecRequest.start:type_name -> vmsan.v1.ExecStart
-	7,  // 2: vmsan.v1.ExecRequest.stdin_end:type_name -> vmsan.v1.StdinEnd
-	4,  // 3: vmsan.v1.ExecRequest.resize:type_name -> vmsan.v1.TerminalSize
-	6,  // 4: vmsan.v1.ExecStart.tty:type_name -> vmsan.v1.Terminal
-	4,  // 5: vmsan.v1.Terminal.size:type_name -> vmsan.v1.TerminalSize
-	9,  // 6: vmsan.v1.ExecResponse.started:type_name -> vmsan.v1.ExecStarted
-	10, // 7: vmsan.v1.ExecResponse.exited:type_name -> vmsan.v1.ExecExited
-	11, // 8: vmsan.v1.ExecResponse.failed:type_name -> vmsan.v1.ExecFailed
-	0,  // 9: vmsan.v1.AgentService.Configure:input_type -> vmsan.v1.ConfigureRequest
-	3,  // 10: vmsan.v1.AgentService.Exec:input_type -> vmsan.v1.ExecRequest
-	12, // 11: vmsan.v1.AgentService.Shutdown:input_type -> vmsan.v1.ShutdownRequest
-	2,  // 12: vmsan.v1.AgentService.Configure:output_type -> vmsan.v1.ConfigureResponse
-	8,  // 13: vmsan.v1.AgentService.Exec:output_type -> vmsan.v1.ExecResponse
-	13, // 14: vmsan.v1.AgentService.Shutdown:output_type -> vmsan.v1.ShutdownResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 1: vmsan.v1.ExecRequest.start:type_name -> vmsan.v1.ExecStart
+	8,  // 2: vmsan.v1.ExecRequest.stdin_end:type_name -> vmsan.v1.StdinEnd
+	5,  // 3: vmsan.v1.ExecRequest.resize:type_name -> vmsan.v1.TerminalSize
+	4,  // 4: vmsan.v1.ExecRequest.attach:type_name -> vmsan.v1.ExecAttach
+	7,  // 5: vmsan.v1.ExecStart.tty:type_name -> vmsan.v1.Terminal
+	5,  // 6: vmsan.v1.Terminal.size:type_name -> vmsan.v1.TerminalSize
+	10, // 7: vmsan.v1.ExecResponse.started:type_name -> vmsan.v1.ExecStarted
+	11, // 8: vmsan.v1.ExecResponse.exited:type_name -> vmsan.v1.ExecExited
+	12, // 9: vmsan.v1.ExecResponse.failed:type_name -> vmsan.v1.ExecFailed
+	15, // 10: vmsan.v1.ListExecsResponse.execs:type_name -> vmsan.v1.ExecInfo
+	11, // 11: vmsan.v1.ExecInfo.exited:type_name -> vmsan.v1.ExecExited
+	0,  // 12: vmsan.v1.AgentService.Configure:input_type -> vmsan.v1.ConfigureRequest
+	3,  // 13: vmsan.v1.AgentService.Exec:input_type -> vmsan.v1.ExecRequest
+	13, // 14: vmsan.v1.AgentService.ListExecs:input_type -> vmsan.v1.ListExecsRequest
+	16, // 15: vmsan.v1.AgentService.Shutdown:input_type -> vmsan.v1.ShutdownRequest
+	2,  // 16: vmsan.v1.AgentService.Configure:output_type -> vmsan.v1.ConfigureResponse
+	9,  // 17: vmsan.v1.AgentService.Exec:output_type -> vmsan.v1.ExecResponse
+	14, // 18: vmsan.v1.AgentService.ListExecs:output_type -> vmsan.v1.ListExecsResponse
+	17, // 19: vmsan.v1.AgentService.Shutdown:output_type -> vmsan.v1.ShutdownResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_vmsan_v1_agent_proto_init() }
@@ -1076,8 +1396,9 @@ func file_vmsan_v1_agent_proto_init() {
 		(*ExecRequest_StdinEnd)(nil),
 		(*ExecRequest_Signal)(nil),
 		(*ExecRequest_Resize)(nil),
+		(*ExecRequest_Attach)(nil),
 	}
-	file_vmsan_v1_agent_proto_msgTypes[8].OneofWrappers = []any{
+	file_vmsan_v1_agent_proto_msgTypes[9].OneofWrappers = []any{
 		(*ExecResponse_Started)(nil),
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
@@ -1090,7 +1411,7 @@ func file_vmsan_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vmsan_v1_agent_proto_rawDesc), len(file_vmsan_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -226,6 +226,12 @@ export declare type ExecRequest = Message<"vmsan.v1.ExecRequest"> & {
      */
     value: TerminalSize;
     case: "resize";
+  } | {
+    /**
+     * @generated from field: vmsan.v1.ExecAttach attach = 6;
+     */
+    value: ExecAttach;
+    case: "attach";
   } | { case: undefined; value?: undefined };
 };
 
@@ -264,6 +270,11 @@ export declare type ExecRequestJson = {
    * @generated from field: vmsan.v1.TerminalSize resize = 5;
    */
   resize?: TerminalSizeJson;
+
+  /**
+   * @generated from field: vmsan.v1.ExecAttach attach = 6;
+   */
+  attach?: ExecAttachJson;
 };
 
 /**
@@ -271,6 +282,74 @@ export declare type ExecRequestJson = {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export declare const ExecRequestSchema: GenMessage<ExecRequest, {jsonType: ExecRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.ExecAttach
+ */
+export declare type ExecAttach = Message<"vmsan.v1.ExecAttach"> & {
+  /**
+   * Empty: the only one to which nobody is attached.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * How many bytes of output, stdout and stderr together, the caller has had.
+   *
+   * @generated from field: uint64 received = 2;
+   */
+  received: bigint;
+
+  /**
+   * Whether stdin and resizes will follow: refused if they mean nothing to it.
+   *
+   * @generated from field: bool stdin = 3;
+   */
+  stdin: boolean;
+
+  /**
+   * @generated from field: bool tty = 4;
+   */
+  tty: boolean;
+};
+
+/**
+ * @generated from message vmsan.v1.ExecAttach
+ */
+export declare type ExecAttachJson = {
+  /**
+   * Empty: the only one to which nobody is attached.
+   *
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * How many bytes of output, stdout and stderr together, the caller has had.
+   *
+   * @generated from field: uint64 received = 2;
+   */
+  received?: string;
+
+  /**
+   * Whether stdin and resizes will follow: refused if they mean nothing to it.
+   *
+   * @generated from field: bool stdin = 3;
+   */
+  stdin?: boolean;
+
+  /**
+   * @generated from field: bool tty = 4;
+   */
+  tty?: boolean;
+};
+
+/**
+ * Describes the message vmsan.v1.ExecAttach.
+ * Use `create(ExecAttachSchema)` to create a new message.
+ */
+export declare const ExecAttachSchema: GenMessage<ExecAttach, {jsonType: ExecAttachJson}>;
 
 /**
  * @generated from message vmsan.v1.TerminalSize
@@ -552,6 +631,26 @@ export declare type ExecStarted = Message<"vmsan.v1.ExecStarted"> & {
    * @generated from field: uint32 pid = 1;
    */
   pid: number;
+
+  /**
+   * By which `attach` finds it again: hex digits.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * After `attach`: bytes of output, after those received, that are no longer
+   * kept (1 MiB is), and bytes of stdin that the process was given so far.
+   *
+   * @generated from field: uint64 lost = 3;
+   */
+  lost: bigint;
+
+  /**
+   * @generated from field: uint64 stdin_given = 4;
+   */
+  stdinGiven: bigint;
 };
 
 /**
@@ -562,6 +661,26 @@ export declare type ExecStartedJson = {
    * @generated from field: uint32 pid = 1;
    */
   pid?: number;
+
+  /**
+   * By which `attach` finds it again: hex digits.
+   *
+   * @generated from field: string id = 2;
+   */
+  id?: string;
+
+  /**
+   * After `attach`: bytes of output, after those received, that are no longer
+   * kept (1 MiB is), and bytes of stdin that the process was given so far.
+   *
+   * @generated from field: uint64 lost = 3;
+   */
+  lost?: string;
+
+  /**
+   * @generated from field: uint64 stdin_given = 4;
+   */
+  stdinGiven?: string;
 };
 
 /**
@@ -661,6 +780,144 @@ export declare type ExecFailedJson = {
 export declare const ExecFailedSchema: GenMessage<ExecFailed, {jsonType: ExecFailedJson}>;
 
 /**
+ * @generated from message vmsan.v1.ListExecsRequest
+ */
+export declare type ListExecsRequest = Message<"vmsan.v1.ListExecsRequest"> & {
+};
+
+/**
+ * @generated from message vmsan.v1.ListExecsRequest
+ */
+export declare type ListExecsRequestJson = {
+};
+
+/**
+ * Describes the message vmsan.v1.ListExecsRequest.
+ * Use `create(ListExecsRequestSchema)` to create a new message.
+ */
+export declare const ListExecsRequestSchema: GenMessage<ListExecsRequest, {jsonType: ListExecsRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.ListExecsResponse
+ */
+export declare type ListExecsResponse = Message<"vmsan.v1.ListExecsResponse"> & {
+  /**
+   * @generated from field: repeated vmsan.v1.ExecInfo execs = 1;
+   */
+  execs: ExecInfo[];
+};
+
+/**
+ * @generated from message vmsan.v1.ListExecsResponse
+ */
+export declare type ListExecsResponseJson = {
+  /**
+   * @generated from field: repeated vmsan.v1.ExecInfo execs = 1;
+   */
+  execs?: ExecInfoJson[];
+};
+
+/**
+ * Describes the message vmsan.v1.ListExecsResponse.
+ * Use `create(ListExecsResponseSchema)` to create a new message.
+ */
+export declare const ListExecsResponseSchema: GenMessage<ListExecsResponse, {jsonType: ListExecsResponseJson}>;
+
+/**
+ * @generated from message vmsan.v1.ExecInfo
+ */
+export declare type ExecInfo = Message<"vmsan.v1.ExecInfo"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: uint32 pid = 2;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: repeated string argv = 3;
+   */
+  argv: string[];
+
+  /**
+   * @generated from field: bool stdin = 4;
+   */
+  stdin: boolean;
+
+  /**
+   * @generated from field: bool tty = 5;
+   */
+  tty: boolean;
+
+  /**
+   * Somebody receives its output.
+   *
+   * @generated from field: bool attached = 6;
+   */
+  attached: boolean;
+
+  /**
+   * Absent: it runs.
+   *
+   * @generated from field: vmsan.v1.ExecExited exited = 7;
+   */
+  exited?: ExecExited | undefined;
+};
+
+/**
+ * @generated from message vmsan.v1.ExecInfo
+ */
+export declare type ExecInfoJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: uint32 pid = 2;
+   */
+  pid?: number;
+
+  /**
+   * @generated from field: repeated string argv = 3;
+   */
+  argv?: string[];
+
+  /**
+   * @generated from field: bool stdin = 4;
+   */
+  stdin?: boolean;
+
+  /**
+   * @generated from field: bool tty = 5;
+   */
+  tty?: boolean;
+
+  /**
+   * Somebody receives its output.
+   *
+   * @generated from field: bool attached = 6;
+   */
+  attached?: boolean;
+
+  /**
+   * Absent: it runs.
+   *
+   * @generated from field: vmsan.v1.ExecExited exited = 7;
+   */
+  exited?: ExecExitedJson;
+};
+
+/**
+ * Describes the message vmsan.v1.ExecInfo.
+ * Use `create(ExecInfoSchema)` to create a new message.
+ */
+export declare const ExecInfoSchema: GenMessage<ExecInfo, {jsonType: ExecInfoJson}>;
+
+/**
  * @generated from message vmsan.v1.ShutdownRequest
  */
 export declare type ShutdownRequest = Message<"vmsan.v1.ShutdownRequest"> & {
@@ -727,7 +984,10 @@ export declare const AgentService: GenService<{
    * Exec runs one process by argv, without a shell. The first request is
    * `start`; stdin, signals and end of stdin follow. The response stream is
    * `started`, any number of output chunks, then exactly one `exited` or
-   * `failed`. Ending the request stream early kills the process group.
+   * `failed`. The caller ends its requests when it has that. Ending or resetting
+   * the stream earlier kills the process group. When the host's connection ends
+   * the process goes on, and `attach`, as the first request, resumes: the rest
+   * of its output, and its end, until 10 minutes after it.
    *
    * @generated from rpc vmsan.v1.AgentService.Exec
    */
@@ -735,6 +995,17 @@ export declare const AgentService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ExecRequestSchema;
     output: typeof ExecResponseSchema;
+  },
+  /**
+   * ListExecs answers the processes that Exec has started and that run, and the
+   * ends that nobody has heard of, oldest first.
+   *
+   * @generated from rpc vmsan.v1.AgentService.ListExecs
+   */
+  listExecs: {
+    methodKind: "unary";
+    input: typeof ListExecsRequestSchema;
+    output: typeof ListExecsResponseSchema;
   },
   /**
    * Shutdown asks every process to end (SIGTERM, then SIGKILL after the

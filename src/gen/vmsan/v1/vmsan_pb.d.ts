@@ -9,6 +9,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { ExecInfo, ExecInfoJson } from "./agent_pb.js";
 
 /**
  * Describes the file vmsan/v1/vmsan.proto.
@@ -961,6 +962,62 @@ export declare type WaitVmResponse_EndJson = "END_UNSPECIFIED" | "END_NOT_YET" |
 export declare const WaitVmResponse_EndSchema: GenEnum<WaitVmResponse_End, WaitVmResponse_EndJson>;
 
 /**
+ * @generated from message vmsan.v1.ListVmExecsRequest
+ */
+export declare type ListVmExecsRequest = Message<"vmsan.v1.ListVmExecsRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+};
+
+/**
+ * @generated from message vmsan.v1.ListVmExecsRequest
+ */
+export declare type ListVmExecsRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.ListVmExecsRequest.
+ * Use `create(ListVmExecsRequestSchema)` to create a new message.
+ */
+export declare const ListVmExecsRequestSchema: GenMessage<ListVmExecsRequest, {jsonType: ListVmExecsRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.ListVmExecsResponse
+ */
+export declare type ListVmExecsResponse = Message<"vmsan.v1.ListVmExecsResponse"> & {
+  /**
+   * As the guest's agent says it: not safe for a terminal.
+   *
+   * @generated from field: repeated vmsan.v1.ExecInfo execs = 1;
+   */
+  execs: ExecInfo[];
+};
+
+/**
+ * @generated from message vmsan.v1.ListVmExecsResponse
+ */
+export declare type ListVmExecsResponseJson = {
+  /**
+   * As the guest's agent says it: not safe for a terminal.
+   *
+   * @generated from field: repeated vmsan.v1.ExecInfo execs = 1;
+   */
+  execs?: ExecInfoJson[];
+};
+
+/**
+ * Describes the message vmsan.v1.ListVmExecsResponse.
+ * Use `create(ListVmExecsResponseSchema)` to create a new message.
+ */
+export declare const ListVmExecsResponseSchema: GenMessage<ListVmExecsResponse, {jsonType: ListVmExecsResponseJson}>;
+
+/**
  * @generated from message vmsan.v1.GetLogsRequest
  */
 export declare type GetLogsRequest = Message<"vmsan.v1.GetLogsRequest"> & {
@@ -1821,6 +1878,17 @@ export declare const VmsanService: GenService<{
     methodKind: "unary";
     input: typeof WaitVmRequestSchema;
     output: typeof WaitVmResponseSchema;
+  },
+  /**
+   * ListVmExecs answers what runs in a VM by Exec, and the ends that nobody has
+   * heard of because the daemon went away before.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.ListVmExecs
+   */
+  listVmExecs: {
+    methodKind: "unary";
+    input: typeof ListVmExecsRequestSchema;
+    output: typeof ListVmExecsResponseSchema;
   },
   /**
    * GetLogs answers what the guest of a running VM wrote to its console, at

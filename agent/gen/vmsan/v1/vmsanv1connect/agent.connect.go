@@ -41,6 +41,8 @@ const (
 	AgentServiceConfigureProcedure = "/vmsan.v1.AgentService/Configure"
 	// AgentServiceExecProcedure is the fully-qualified name of the AgentService's Exec RPC.
 	AgentServiceExecProcedure = "/vmsan.v1.AgentService/Exec"
+	// AgentServiceListExecsProcedure is the fully-qualified name of the AgentService's ListExecs RPC.
+	AgentServiceListExecsProcedure = "/vmsan.v1.AgentService/ListExecs"
 	// AgentServiceShutdownProcedure is the fully-qualified name of the AgentService's Shutdown RPC.
 	AgentServiceShutdownProcedure = "/vmsan.v1.AgentService/Shutdown"
 )
@@ -53,8 +55,14 @@ type AgentServiceClient interface {
 	// Exec runs one process by argv, without a shell. The first request is
 	// `start`; stdin, signals and end of stdin follow. The response stream is
 	// `started`, any number of output chunks, then exactly one `exited` or
-	// `failed`. Ending the request stream early kills the process group.
+	// `failed`. The caller ends its requests when it has that. Ending or resetting
+	// the stream earlier kills the process group. When the host's connection ends
+	// the process goes on, and `attach`, as the first request, resumes: the rest
+	// of its output, and its end, until 10 minutes after it.
 	Exec(context.Context) *connect.BidiStreamForClient[v1.ExecRequest, v1.ExecResponse]
+	// ListExecs answers the processes that Exec has started and that run, and the
+	// ends that nobody has heard of, oldest first.
+	ListExecs(context.Context, *connect.Request[v1.ListExecsRequest]) (*connect.Response[v1.ListExecsResponse], error)
 	// Shutdown asks every process to end (SIGTERM, then SIGKILL after the
 	// grace), syncs and unmounts the disk and powers the machine off. It answers
 	// before the power goes.
@@ -84,6 +92,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("Exec")),
 			connect.WithClientOptions(opts...),
 		),
+		listExecs: connect.NewClient[v1.ListExecsRequest, v1.ListExecsResponse](
+			httpClient,
+			baseURL+AgentServiceListExecsProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("ListExecs")),
+			connect.WithClientOptions(opts...),
+		),
 		shutdown: connect.NewClient[v1.ShutdownRequest, v1.ShutdownResponse](
 			httpClient,
 			baseURL+AgentServiceShutdownProcedure,
@@ -97,6 +111,7 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 type agentServiceClient struct {
 	configure *connect.Client[v1.ConfigureRequest, v1.ConfigureResponse]
 	exec      *connect.Client[v1.ExecRequest, v1.ExecResponse]
+	listExecs *connect.Client[v1.ListExecsRequest, v1.ListExecsResponse]
 	shutdown  *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
 }
 
@@ -108,6 +123,11 @@ func (c *agentServiceClient) Configure(ctx context.Context, req *connect.Request
 // Exec calls vmsan.v1.AgentService.Exec.
 func (c *agentServiceClient) Exec(ctx context.Context) *connect.BidiStreamForClient[v1.ExecRequest, v1.ExecResponse] {
 	return c.exec.CallBidiStream(ctx)
+}
+
+// ListExecs calls vmsan.v1.AgentService.ListExecs.
+func (c *agentServiceClient) ListExecs(ctx context.Context, req *connect.Request[v1.ListExecsRequest]) (*connect.Response[v1.ListExecsResponse], error) {
+	return c.listExecs.CallUnary(ctx, req)
 }
 
 // Shutdown calls vmsan.v1.AgentService.Shutdown.
@@ -123,8 +143,14 @@ type AgentServiceHandler interface {
 	// Exec runs one process by argv, without a shell. The first request is
 	// `start`; stdin, signals and end of stdin follow. The response stream is
 	// `started`, any number of output chunks, then exactly one `exited` or
-	// `failed`. Ending the request stream early kills the process group.
+	// `failed`. The caller ends its requests when it has that. Ending or resetting
+	// the stream earlier kills the process group. When the host's connection ends
+	// the process goes on, and `attach`, as the first request, resumes: the rest
+	// of its output, and its end, until 10 minutes after it.
 	Exec(context.Context, *connect.BidiStream[v1.ExecRequest, v1.ExecResponse]) error
+	// ListExecs answers the processes that Exec has started and that run, and the
+	// ends that nobody has heard of, oldest first.
+	ListExecs(context.Context, *connect.Request[v1.ListExecsRequest]) (*connect.Response[v1.ListExecsResponse], error)
 	// Shutdown asks every process to end (SIGTERM, then SIGKILL after the
 	// grace), syncs and unmounts the disk and powers the machine off. It answers
 	// before the power goes.
@@ -150,6 +176,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("Exec")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceListExecsHandler := connect.NewUnaryHandler(
+		AgentServiceListExecsProcedure,
+		svc.ListExecs,
+		connect.WithSchema(agentServiceMethods.ByName("ListExecs")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceShutdownHandler := connect.NewUnaryHandler(
 		AgentServiceShutdownProcedure,
 		svc.Shutdown,
@@ -162,6 +194,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceConfigureHandler.ServeHTTP(w, r)
 		case AgentServiceExecProcedure:
 			agentServiceExecHandler.ServeHTTP(w, r)
+		case AgentServiceListExecsProcedure:
+			agentServiceListExecsHandler.ServeHTTP(w, r)
 		case AgentServiceShutdownProcedure:
 			agentServiceShutdownHandler.ServeHTTP(w, r)
 		default:
@@ -179,6 +213,10 @@ func (UnimplementedAgentServiceHandler) Configure(context.Context, *connect.Requ
 
 func (UnimplementedAgentServiceHandler) Exec(context.Context, *connect.BidiStream[v1.ExecRequest, v1.ExecResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("vmsan.v1.AgentService.Exec is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) ListExecs(context.Context, *connect.Request[v1.ListExecsRequest]) (*connect.Response[v1.ListExecsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("vmsan.v1.AgentService.ListExecs is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) Shutdown(context.Context, *connect.Request[v1.ShutdownRequest]) (*connect.Response[v1.ShutdownResponse], error) {
