@@ -5,13 +5,12 @@ import {
   openSync,
   readFileSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../../src/host/failure.ts';
 import { makeCertificates } from './certificates.ts';
-import { removeControlGroups } from './control-groups.ts';
+import { controlGroupsOf, removeControlGroups } from './control-groups.ts';
 import { joinMachines } from './links.ts';
 import { firstLine, letGo, Machine } from './machine.ts';
 import { hostSetup, INTERNET_SETUP } from './mounts.ts';
@@ -59,8 +58,8 @@ export async function build(
     await certificates;
     step('start the servers');
     await startServers(name, internet, paths);
-    const netns = statSync(`/proc/${host.pid}/ns/net`).ino;
-    writeRecord(paths.dir, { host: host.holder, internet: internet.holder, netns });
+    const groups = controlGroupsOf(host);
+    writeRecord(paths.dir, { host: host.holder, internet: internet.holder, groups });
     return { host, internet };
   } catch (error) {
     await Promise.allSettled([certificates]);
@@ -120,6 +119,6 @@ export async function remove(name: string, machines: readonly Machine[]): Promis
       `lab ${name} does not stop`,
     );
   }
-  removeControlGroups(readRecord(name)?.netns);
+  removeControlGroups(readRecord(name)?.groups);
   rmSync(labPaths(name).dir, { recursive: true, force: true });
 }

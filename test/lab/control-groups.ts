@@ -1,17 +1,22 @@
-import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { controlGroupName } from '../../src/daemon/control-groups.ts';
 import { hierarchiesHere } from '../../src/host/cgroup.ts';
+import type { Machine } from './machine.ts';
 
-/** Removes what the daemon of a lab that has ended left of control groups: they are the machine's. */
-export function removeControlGroups(netnsInode: number | undefined): void {
-  if (netnsInode === undefined) return;
-  for (const { base } of hierarchiesHere()) {
-    const parent = join(base, controlGroupName(netnsInode));
-    if (!existsSync(parent)) continue;
-    for (const entry of readdirSync(parent, { withFileTypes: true })) {
-      if (entry.isDirectory()) rmdirSync(join(parent, entry.name));
+/** Where the daemon of a lab's host would make its control groups, started from this process. */
+export function controlGroupsOf(host: Machine): string[] {
+  const name = controlGroupName(statSync(`/proc/${host.pid}/ns/net`).ino);
+  return hierarchiesHere().map(({ base }) => join(base, name));
+}
+
+/** Removes what is left there of a lab that has ended: the groups are the machine's. */
+export function removeControlGroups(directories: readonly string[] = []): void {
+  for (const directory of directories) {
+    if (!existsSync(directory)) continue;
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      if (entry.isDirectory()) rmdirSync(join(directory, entry.name));
     }
-    rmdirSync(parent);
+    rmdirSync(directory);
   }
 }

@@ -22,8 +22,8 @@ export interface LabRecord {
   /** Set once it is up. */
   host?: ProcessIdentity;
   internet?: ProcessIdentity;
-  /** The inode of the host's network namespace, by which its control groups are named. */
-  netns?: number;
+  /** Directories of its control groups. */
+  groups?: string[];
 }
 
 /**
@@ -47,7 +47,7 @@ export function claim(name: string): void {
 /** Writes down that this process made the lab in `dir`, and what keeps it. */
 export function writeRecord(
   dir: string,
-  holders: Pick<LabRecord, 'host' | 'internet' | 'netns'>,
+  holders: Pick<LabRecord, 'host' | 'internet' | 'groups'>,
 ): void {
   const owner = identify(process.pid);
   if (owner === null) throw new Error('this process is not in /proc');
@@ -80,7 +80,7 @@ export function sweep(): void {
     const { owner, host = owner, internet = owner } = record;
     const held = record.boot === bootId() && [owner, host, internet].some(isAlive);
     if (held) continue;
-    if (record.boot === bootId()) removeControlGroups(record.netns);
+    if (record.boot === bootId()) removeControlGroups(record.groups);
     rmSync(labPaths(name).dir, { recursive: true, force: true });
   }
 }
