@@ -83,11 +83,16 @@ table inet vmsan {
     rules.lentLinks.map((link) => `"${link}"`),
   )}
 
-  # Of a guest's flow that has ended, a busy host's table remembers little.
+  # What a guest begins, or the gate for it, is soon forgotten when it has ended.
   ct timeout ended {
     protocol tcp
     l3proto ip
     policy = { time_wait: ${CLOSED_FLOW_SECONDS} }
+  }
+  ct timeout asked {
+    protocol udp
+    l3proto ip
+    policy = { unreplied: ${CLOSED_FLOW_SECONDS}, replied: ${CLOSED_FLOW_SECONDS} }
   }
 
   # Before connection tracking: a VM link carries its VM's address and no
@@ -150,6 +155,8 @@ table inet vmsan {
     meta skuid ${host.gateUid} goto from_gate
   }
   chain from_gate {
+    meta l4proto tcp ct timeout set "ended"
+    meta l4proto udp ct timeout set "asked"
     oifname @vm_links ct state established accept
     ip daddr . th dport @upstreams accept
     fib daddr type { local, broadcast, anycast, multicast } goto refuse
