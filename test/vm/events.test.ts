@@ -88,14 +88,54 @@ describe('waiting for VMs, and watching what becomes of them', () => {
     const waiting = vmsan('wait', 'web');
     const out = text(waiting.stdout!);
     const ended = closed(waiting);
-    await lab.exec(['kill', '-9', String(await daemonPid())], { check: true });
+    let said = '';
+    waiting.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    // It may not have asked yet.
+    await until('it says that the daemon went away', async () => {
+      if (said === '') await lab.exec(['kill', '-9', String(await daemonPid())]);
+      return said !== '';
+    });
     await lab.vmsan(['exec', 'web', 'sh', '-c', 'echo o >/proc/sysrq-trigger']);
     assert.equal(await ended, 0);
     assert.equal(await out, 'web\n');
+    assert.equal(said, 'vmsan: the daemon went away; waiting goes on\n');
     const [vm] = await lab.vmsanJson<VmJson[]>(['inspect', 'web']);
     assert.equal(vm?.state, 'stopped');
     const told = (await seen()).map(({ kind, detail }) => `${kind} ${detail}`.trim());
     assert.deepEqual(told, ['adopted', 'stopped it ended by itself']);
+  });
+
+  test('events and logs follow across daemons, and say so in a line', async () => {
+    await lab.vmsan(['start', 'web'], { check: true });
+    const watchers = [vmsan('events', '--follow'), vmsan('logs', '--follow', 'web')].map(
+      (child) => {
+        const watcher = { child, out: '', said: '' };
+        child.stdout?.on('data', (chunk: Buffer) => (watcher.out += chunk.toString()));
+        child.stderr?.on('data', (chunk: Buffer) => (watcher.said += chunk.toString()));
+        return watcher;
+      },
+    );
+    const write = (words: string) =>
+      lab.vmsan(['exec', 'web', 'sh', '-c', `echo ${words} >/dev/console`], { check: true });
+    try {
+      await write('before');
+      await until('both follow', () =>
+        [/started web/, /before/].every((word, n) => word.test(watchers[n]!.out)),
+      );
+      await lab.vmsan(['daemon', 'stop'], { check: true });
+      const GONE = 'vmsan: the daemon went away; what follows is of the next one\n';
+      await until('both say so', () => watchers.every(({ said }) => said === GONE));
+      // Neither starts one.
+      assert.equal((await lab.vmsan(['daemon', 'status'])).exitCode, 3);
+      await write('after');
+      await until('both go on', () =>
+        [/adopted web/, /after/].every((word, n) => word.test(watchers[n]!.out)),
+      );
+      assert.equal(watchers[1]!.out.split('before').length, 2, 'and nothing comes twice');
+    } finally {
+      for (const { child } of watchers) killGroup(child);
+    }
+    await lab.vmsan(['stop', '-t', '0', 'web'], { check: true });
   });
 
   test('wait: what is stopped already, what is removed, what is not there', async () => {

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import type { ResponseOf } from '../../api/calls.ts';
 import { withDaemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
 import { jsonFlag } from '../args/flags.ts';
+import { follow } from '../follow.ts';
 import { printable, say } from '../print/text.ts';
 
 interface Options {
@@ -23,16 +25,23 @@ paused, resumed, stopped, removed, network, gate.`,
 }
 
 async function events(options: Options): Promise<void> {
-  await withDaemon(loadSettings(), async (daemon) => {
-    for await (const event of daemon.stream('watchEvents', { follow: options.follow ?? false })) {
-      const { kind = '', id = '', name = id, detail = '' } = event;
-      const at = new Date(Number(event.atMs ?? 0)).toISOString();
-      if (options.json) {
-        say(JSON.stringify({ at, kind, id: id || null, name: name || null, detail }));
-        continue;
-      }
-      const vm = name === id ? id : `${name} (${id})`;
-      say(printable([at, kind, vm, detail].filter((word) => word !== '').join(' ')));
-    }
+  const settings = loadSettings();
+  if (options.follow) {
+    await follow(settings, 'watchEvents', { follow: true }, (event) => show(event, options));
+    return;
+  }
+  await withDaemon(settings, async (daemon) => {
+    for await (const event of daemon.stream('watchEvents', {})) show(event, options);
   });
+}
+
+function show(event: ResponseOf<'watchEvents'>, options: Options): void {
+  const { kind = '', id = '', name = id, detail = '' } = event;
+  const at = new Date(Number(event.atMs ?? 0)).toISOString();
+  if (options.json) {
+    say(JSON.stringify({ at, kind, id: id || null, name: name || null, detail }));
+    return;
+  }
+  const vm = name === id ? id : `${name} (${id})`;
+  say(printable([at, kind, vm, detail].filter((word) => word !== '').join(' ')));
 }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import type { ResponseOf } from '../../api/calls.ts';
 import { withDaemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
 import { jsonFlag } from '../args/flags.ts';
+import { follow } from '../follow.ts';
 import { printable, say } from '../print/text.ts';
 
 interface Options {
@@ -24,13 +26,18 @@ are shown as escapes; elsewhere the guest's text is passed on as it is.`,
 }
 
 async function logs(vm: string, options: Options): Promise<void> {
+  const settings = loadSettings();
   const { isTTY } = process.stdout;
-  await withDaemon(loadSettings(), async (daemon) => {
-    const follow = options.follow ?? false;
-    for await (const { text = '' } of daemon.stream('getLogs', { vm, follow })) {
-      if (options.json) say(JSON.stringify({ text }));
-      else process.stdout.write(isTTY ? safe(text) : text);
-    }
+  const show = ({ text = '' }: ResponseOf<'getLogs'>): void => {
+    if (options.json) say(JSON.stringify({ text }));
+    else process.stdout.write(isTTY ? safe(text) : text);
+  };
+  if (options.follow) {
+    await follow(settings, 'getLogs', { vm, follow: true }, show);
+    return;
+  }
+  await withDaemon(settings, async (daemon) => {
+    for await (const text of daemon.stream('getLogs', { vm })) show(text);
   });
 }
 

@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import type { Daemon } from '../../api/client.ts';
+import { DaemonGone } from '../../api/http.ts';
 import { loadSettings } from '../../api/settings.ts';
 import { Failure } from '../../host/failure.ts';
 import { jsonFlag } from '../args/flags.ts';
 import { forEachVm } from '../each.ts';
-import { printable, say, sayJson } from '../print/text.ts';
+import { printable, remark, say, sayJson } from '../print/text.ts';
 
 /** How long one call waits; then the next one does. */
 const PATIENCE_MS = 20_000;
@@ -27,16 +28,21 @@ export function define(command: Command): Command {
 
 async function wait(names: string[], options: { json?: true }): Promise<void> {
   const all: Ended[] = [];
+  let said = false;
+  const daemonGone = (): void => {
+    if (!said) remark('vmsan: the daemon went away; waiting goes on');
+    said = true;
+  };
   const together = { ...options, together: true } as const;
   await forEachVm(loadSettings(), names, together, async (daemon, name) => {
-    const ended = await endOf(daemon, name);
+    const ended = await endOf(daemon, name, daemonGone);
     all.push(ended);
     if (!options.json) say(printable(ended.name));
   });
   if (options.json) sayJson(all);
 }
 
-async function endOf(daemon: Daemon, reference: string): Promise<Ended> {
+async function endOf(daemon: Daemon, reference: string, daemonGone: () => void): Promise<Ended> {
   let vm = reference;
   let name = reference;
   let failures = 0;
@@ -58,6 +64,7 @@ async function endOf(daemon: Daemon, reference: string): Promise<Ended> {
       }
       const gone = error instanceof Failure && error.code === 'unavailable';
       if (!gone || failures === TRIES) throw error;
+      if (error instanceof DaemonGone) daemonGone();
     }
   }
 }
