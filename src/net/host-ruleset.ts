@@ -153,11 +153,15 @@ table inet vmsan {
   chain output {
     type filter hook output priority filter; policy accept;
     meta skuid ${host.gateUid} goto from_gate
+    # The sockets it was handed are those of who opened them: root. A refusal of
+    # what it dials at its own address is no dialling.
+    ip saddr ${gateIp} ip daddr ${gateIp} tcp flags rst accept
+    ip saddr ${gateIp} goto from_gate
   }
   chain from_gate {
     meta l4proto tcp ct timeout set "ended"
     meta l4proto udp ct timeout set "asked"
-    oifname @vm_links ct state established accept
+    oifname @vm_links ct state established,related accept
     ip daddr . th dport @upstreams accept
     fib daddr type { local, broadcast, anycast, multicast } goto refuse
     ip daddr @never goto refuse

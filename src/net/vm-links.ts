@@ -59,6 +59,9 @@ export async function connectLinks(vm: VmNetwork): Promise<void> {
     `link set dev ${vm.tap} address ${vm.gatewayMac}`,
     `address add ${vm.gatewayIp}/30 dev ${vm.tap}`,
     `link set dev ${vm.tap} up`,
+    // Known, not asked for: the guest's frames are requests alone, so none would answer, and after
+    // eight seconds what is for it would be dropped.
+    `neighbour replace ${vm.guestIp} lladdr ${vm.guestMac} dev ${vm.tap} nud permanent`,
     `address add ${vm.transitVmIp}/31 dev ${vm.uplink}`,
     `link set dev ${vm.uplink} up`,
     `route add default via ${vm.transitHostIp}`,

@@ -43,6 +43,13 @@ describe('the network of a VM, by packets', () => {
     }
   });
 
+  test('answers reach a guest whose own answers to ARP are dropped', async () => {
+    // What the netns has learnt would be forgotten after eight seconds.
+    const forget = ['ip', '-netns', 'vmsan-vm-00000001', 'neighbour', 'flush', 'dev', 'tap0'];
+    await lab.exec(forget, { check: true });
+    assert.equal(await ping(networks, 1, world.website.address), 'answered');
+  });
+
   test('AAAA has no data, so that nothing waits for IPv6', async () => {
     const answer = await lookUp(networks, 1, '172.16.1.1', world.website.name, ['AAAA']);
     assert.match(answer, /status: NOERROR/);
@@ -116,6 +123,16 @@ describe('the network of a VM, by packets', () => {
     const answer = await lab.internetExec(question);
     await lab.internetExec(route.with(2, 'delete'), { check: true });
     assert.notEqual(answer.exitCode, 0);
+  });
+
+  test('from the gate’s address nothing goes to the internet, whoever opened the socket', async () => {
+    const mark = await lab.mark();
+    const script = `
+      const socket = require('node:dgram').createSocket('udp4');
+      socket.bind(2000, '10.200.0.1', () =>
+        socket.send('out', 7, '${world.website.address}', () => socket.close()));`;
+    await lab.exec([process.execPath, '-e', script], { check: true });
+    assert.equal(await lab.packetsTo(world.website.address, { since: mark }), 0);
   });
 
   test('deny-all: no packet leaves, names are refused with the reason', async () => {
