@@ -186,8 +186,8 @@ const LOG_BYTES = 1024 * 1024;
 
 /**
  * A gate that reaches one of these ends and is started anew: names close for a
- * moment, and nobody else has less. Its log is all that it writes; Node's
- * threads are some ten.
+ * moment, and nobody else has less. Its log is all that it writes. Threads are
+ * those of all gates: hosts that share a kernel, as labs do, use the same user id.
  */
 const RLIMITS: Rlimits = {
   core: 0,
@@ -195,7 +195,7 @@ const RLIMITS: Rlimits = {
   fsize: 16 * LOG_BYTES,
   memlock: 64 * 1024,
   msgqueue: 0,
-  nproc: 64,
+  nproc: 1024,
 };
 
 function guestPolicy({ guestIp, vmId, policy, generation }: GuestView) {

@@ -34,7 +34,7 @@ describe('what a VM may use of its host', () => {
       ['Max file size', DISK_BYTES + 1024 * 1024],
       ['Max core file size', 0],
       ['Max open files', 256],
-      ['Max processes', 2 + 64 + 16],
+      ['Max processes', 1024],
       ['Max locked memory', 65_536],
       ['Max msgqueue size', 0],
     ] as const) {
@@ -78,7 +78,7 @@ describe('what a VM may use of its host', () => {
     const limits = await limitsOf(gatePid);
     assert.deepEqual(limits.get('Max data size'), ['2147483648', '2147483648']);
     assert.deepEqual(limits.get('Max file size'), ['16777216', '16777216']);
-    assert.deepEqual(limits.get('Max processes'), ['64', '64']);
+    assert.deepEqual(limits.get('Max processes'), ['1024', '1024']);
   });
 
   test('a guest that uses all of its memory, processors and processes lives on', async () => {

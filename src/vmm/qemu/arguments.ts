@@ -24,10 +24,10 @@ export function qemuArgv(spec: MachineSpec): string[] {
   return [...confinement(spec), QEMU_PROGRAM, ...machine(spec), ...devices(spec)];
 }
 
-function confinement({ uid, accelerator, vcpus, disk }: MachineSpec): string[] {
+function confinement({ uid, accelerator, disk }: MachineSpec): string[] {
   return [
     ...['unshare', '--net', '--'],
-    ...prlimitArgv(rlimitsOf({ vcpus, diskBytes: statSync(disk).size })),
+    ...prlimitArgv(rlimitsOf({ diskBytes: statSync(disk).size })),
     ...['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--no-new-privs'],
     accelerator === 'kvm' ? groupsForKvm() : '--clear-groups',
     ...['--inh-caps=-all', '--bounding-set=-all', '--'],
