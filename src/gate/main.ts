@@ -21,6 +21,7 @@ import { decideNames } from './decide.ts';
 import { Decisions, decidedOf } from './decisions.ts';
 import { Leases } from './leases.ts';
 import { renew } from './names.ts';
+import { serveProxy } from './proxy.ts';
 import { boundedReport } from './report.ts';
 import { EMPTY_SNAPSHOT, parseSnapshot } from './snapshot.ts';
 
@@ -52,13 +53,14 @@ async function main(): Promise<void> {
   });
   const udp = await serveUdp(FD.udp, resolve, report);
   const tcp = await serveTcp(FD.tcp, { resolve, guestOf, report });
+  const proxy = await serveProxy(FD, { guestOf, lookup, decisions, report });
   const control = await serveControl(FD.control, {
     build,
     apply: (request) => {
       snapshot = parseSnapshot(request, snapshot);
       tcp.closeStrangers();
       decisions.keepOnly(new Set([...snapshot.guests.values()].map(({ vmId }) => vmId)));
-      return 0;
+      return proxy.judgeAgain();
     },
     watchLeases: (signal) => leases.watch(signal),
     acknowledgeLeases: (id, refused) => leases.acknowledge(id, refused),
@@ -71,11 +73,13 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       logger.info({ signal }, 'stopping');
-      for (const server of [udp, tcp, control]) server.close();
+      for (const server of [udp, tcp, proxy, control]) server.close();
       process.exit(0);
     });
   }
-  logger.info({ build, udp: udp.address, tcp: tcp.address }, 'ready');
+  const { http, tls } = proxy;
+  const addresses = { udp: udp.address, tcp: tcp.address, http, tls };
+  logger.info({ build, ...addresses }, 'ready');
   writeSync(FD.ready, 'ready\n');
   closeSync(FD.ready);
 }

@@ -1,0 +1,81 @@
+import { createServer, type AddressInfo } from 'node:net';
+import { LIMITS, ProxySlots, type ProxyLimits } from './limits.ts';
+import type { ProxyGuest, ProxyOptions } from './options.ts';
+import { Session } from './session.ts';
+
+export interface ProxyServer {
+  /** Where it listens, "address:port". */
+  readonly address: string;
+  /** Ends the connections that the policy of now forbids. @returns how many */
+  judgeAgain(): number;
+  close(): void;
+}
+
+/** Counts and limits; the two servers of a gate share the slots. */
+export interface ServerOptions {
+  slots?: ProxySlots;
+  limits?: Partial<ProxyLimits>;
+}
+
+/**
+ * Serves a listening TCP socket that another process made, each connection by
+ * `serve`. Nothing that a guest sends ends it.
+ * @param fd the inherited descriptor, owned from here on
+ * @throws when it is no TCP socket
+ */
+export async function serveConnections<Guest extends ProxyGuest>(
+  fd: number,
+  options: ProxyOptions<Guest>,
+  server: ServerOptions,
+  serve: (session: Session<Guest>) => void,
+): Promise<ProxyServer> {
+  const limits = { ...LIMITS, ...server.limits };
+  const slots = server.slots ?? new ProxySlots();
+  const context = { options, limits, slots, localAddress: '' };
+  const open = new Set<Session<Guest>>();
+
+  const listener = createServer(
+    { allowHalfOpen: true, noDelay: true, keepAlive: true },
+    (client) => {
+      const source = client.remoteAddress ?? '';
+      const guest = options.guestOf(source);
+      const release = guest && slots.guests.take(guest.vmId, limits.perGuest, limits.total);
+      if (guest === undefined || !release) {
+        client.on('error', () => {});
+        client.resetAndDestroy();
+        if (guest) options.report('too many connections through the proxy', { vm: guest.vmId });
+        return;
+      }
+      const session = new Session(client, guest, context, () => {
+        open.delete(session);
+        release();
+      });
+      open.add(session);
+      serve(session);
+    },
+  );
+  await new Promise<void>((done, fail) => {
+    listener.once('error', fail);
+    listener.listen({ fd }, () => {
+      listener.off('error', fail);
+      done();
+    });
+  });
+  listener.on('error', (error) =>
+    options.report('a proxy socket failed', { error: error.message }),
+  );
+  const { address, port } = listener.address() as AddressInfo;
+  context.localAddress = address;
+  return {
+    address: `${address}:${port}`,
+    judgeAgain: () => {
+      const forbidden = [...open].filter((session) => !session.mayGoOn());
+      for (const session of forbidden) session.destroy();
+      return forbidden.length;
+    },
+    close: () => {
+      listener.close();
+      for (const session of open) session.destroy();
+    },
+  };
+}
