@@ -11,7 +11,7 @@ export interface Environment {
   memoryMib: number;
   kernel: string;
   qemu: string;
-  accelerator: string;
+  accelerator: string | undefined;
   node: string;
   /** Of the bundle that was measured. */
   build: string;

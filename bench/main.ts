@@ -9,9 +9,12 @@ import { asFailure, exitCodeOf } from '../src/api/failures.ts';
 import { messageOf } from '../src/host/failure.ts';
 import { Lab } from '../test/lab/lab.ts';
 import { TREE } from '../test/lab/paths.ts';
+import type { DnsPlan } from './dns/inside.ts';
 import { environment } from './environment.ts';
 import { parsePlan, USAGE, type Measured, type Plan } from './plan.ts';
 import { barsOf, tableOf } from './report.ts';
+import type { Series } from './statistics.ts';
+import { unpacked } from './tools.ts';
 
 const DEADLINE_MS = 30 * 60_000;
 
@@ -20,9 +23,22 @@ async function measure(plan: Plan): Promise<Measured> {
   const interrupt = () => void lab.stop().finally(() => process.exit(130));
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   await lab.assertNoWayOut();
-  const argv = [process.execPath, `${TREE}/bench/inside.ts`, JSON.stringify(plan)];
-  const { stdout } = await lab.exec(argv, { timeoutMs: DEADLINE_MS, check: true });
-  return JSON.parse(stdout) as Measured;
+  const inLab = async <T>(argv: readonly string[]): Promise<T> => {
+    const { stdout } = await lab.exec(argv, { timeoutMs: DEADLINE_MS, check: true });
+    return JSON.parse(stdout) as T;
+  };
+  const withVms = plan.parts.some((part) => part !== 'dns');
+  const measured: Measured = withVms
+    ? await inLab([process.execPath, `${TREE}/bench/inside.ts`, JSON.stringify(plan)])
+    : { accelerator: undefined, series: [] };
+  if (!plan.parts.includes('dns')) return measured;
+  const { turns, seconds } = plan;
+  const tools = await unpacked(['dnsmasq-base', 'unbound', 'dnsperf']);
+  const dns: DnsPlan = { tools, turns, seconds };
+  // Of its own, so that nothing but a loopback is in the way.
+  const inside = [process.execPath, `${TREE}/bench/dns/inside.ts`, JSON.stringify(dns)];
+  const series = await inLab<Series[]>(['unshare', '--net', ...inside]);
+  return { ...measured, series: [...measured.series, ...series] };
 }
 
 async function main(args: readonly string[]): Promise<void> {

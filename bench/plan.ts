@@ -3,7 +3,7 @@ import type { Accelerator } from '../src/vmm/vmm.ts';
 import type { Series } from './statistics.ts';
 import { Failure } from '../src/host/failure.ts';
 
-export const PARTS = ['create', 'list', 'exec', 'network'] as const;
+export const PARTS = ['create', 'list', 'exec', 'network', 'dns'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** What is measured, and how often. */
@@ -15,14 +15,17 @@ export interface Plan {
   calls: number;
   /** Changes of policy through the API. */
   changes: number;
+  /** Turns of each resolver, and seconds of each. */
+  turns: number;
+  seconds: number;
   /** Where the JSON goes; `-` is stdout, and the table then goes to stderr. */
   json: string | null;
 }
 
 /** What `inside.ts` found out. */
 export interface Measured {
-  /** The one that vmsan chose on this host. */
-  accelerator: Accelerator;
+  /** The one that vmsan chose on this host; undefined when no VM was run. */
+  accelerator: Accelerator | undefined;
   series: Series[];
 }
 
@@ -32,6 +35,8 @@ export const USAGE = `npm run bench -- [options]     measures this tree's vmsan 
   --rounds N       machines booted in each way (default: 7)
   --calls N        runs of each command (default: 30)
   --changes N      changes of policy through the API (default: 200)
+  --turns N        turns of each resolver (default: 5)
+  --seconds N      seconds of each turn (default: 3)
   --json FILE      every sample as JSON; - is stdout
 `;
 
@@ -44,6 +49,8 @@ export function parsePlan(args: readonly string[]): Plan | 'help' {
     rounds: count('--rounds', values.rounds ?? '7'),
     calls: count('--calls', values.calls ?? '30'),
     changes: count('--changes', values.changes ?? '200'),
+    turns: count('--turns', values.turns ?? '5'),
+    seconds: count('--seconds', values.seconds ?? '3'),
     json: values.json ?? null,
   };
 }
@@ -55,6 +62,8 @@ function parseOptions(args: readonly string[]) {
     rounds: text,
     calls: text,
     changes: text,
+    turns: text,
+    seconds: text,
     json: text,
     help: { type: 'boolean' },
   } as const;

@@ -10,6 +10,8 @@ export interface NotFound {
 }
 
 export interface Lookup {
+  /** Another number when all that was known is forgotten. */
+  epoch(): number;
   /** What is known without asking anybody. */
   known(question: UpstreamQuestion): Found | NotFound | undefined;
   /** What is known, or what an upstream says. Never rejects. */
@@ -42,6 +44,7 @@ export function createLookup({
 }: LookupOptions): Lookup {
   let said: readonly Upstream[] = [];
   let whose = '';
+  let epoch = 0;
   /** In the order of their times. */
   const failures = new Map<string, NotFound & { until: number }>();
 
@@ -55,6 +58,7 @@ export function createLookup({
     if (text !== whose) {
       cache.clear();
       failures.clear();
+      epoch++;
     }
     whose = text;
     return whose;
@@ -95,7 +99,15 @@ export function createLookup({
     return answer;
   }
 
-  return { known, find, findAnew };
+  return {
+    epoch: () => {
+      current();
+      return epoch;
+    },
+    known,
+    find,
+    findAnew,
+  };
 }
 
 function keyOf({ name, type }: UpstreamQuestion): string {

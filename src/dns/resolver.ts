@@ -4,6 +4,7 @@ import { EXTENDED_ERROR, encodeReply, readQuery } from './query.ts';
 import type { Asked, Reply, Transport } from './query.ts';
 import type { Found } from './found.ts';
 import type { Lookup, NotFound } from './lookup.ts';
+import { ReadyAnswers } from './ready.ts';
 import { isForwarded, viewOf, type NameRules, type View } from './view.ts';
 import { Waiting, type WaitingLimits } from './waiting.ts';
 
@@ -33,6 +34,8 @@ export interface ByName extends NameRules {
    * nothing of the name goes by address.
    */
   lease: (addresses: readonly string[], ttl: number) => Promise<LeaseOutcome> | undefined;
+  /** For so many milliseconds an answer may be given again without another lease. */
+  repeatMs: number;
 }
 
 /** `held`: they are let through; otherwise why not, as a sentence for the guest. */
@@ -65,17 +68,27 @@ export interface ResolverOptions<G extends Guest> {
 }
 
 /**
- * What to send back for a message from `source`, or null for nothing. Never
- * rejects, whatever the bytes are.
+ * What to send back for a message from `source`, or null for nothing: at once
+ * when it was answered a moment ago. Never throws nor rejects, whatever the
+ * bytes are.
  */
 export type Resolve = (
   bytes: Buffer,
   source: string,
   transport: Transport,
-) => Promise<Buffer | null>;
+) => Buffer | null | Promise<Buffer | null>;
 
 /** A policy that changes all the time must not keep an answer for ever. */
 const LEASE_ROUNDS = 3;
+
+/** An answer, and when the same question may get it again without being judged again. */
+type Given = Reply & { again?: Again };
+interface Again {
+  guest: object;
+  ttl: number;
+  keepMs: number;
+  used: () => void;
+}
 
 /** Of one question: who asks what, under the rules as they are now. */
 interface Now<G> {
@@ -86,6 +99,8 @@ interface Now<G> {
 export function createResolver<G extends Guest>(options: ResolverOptions<G>): Resolve {
   const { guestOf, decide, lookup, report, record = () => {} } = options;
   const waiting = new Waiting(options.limits);
+  const ready = new ReadyAnswers<object>();
+  let epoch = 0;
 
   /** @returns a refusal, or null for a guest that is gone, when the question may not be answered */
   function judge(query: DecidedQuery, source: string, vmId?: string): Now<G> | Reply | null {
@@ -105,7 +120,7 @@ export function createResolver<G extends Guest>(options: ResolverOptions<G>): Re
     return { guest, verdict };
   }
 
-  async function answer(question: Question, source: string): Promise<Reply | null> {
+  async function answer(question: Question, source: string): Promise<Given | null> {
     const query = { name: nameText(lowerName(question.name)), type: question.type };
     let now = judge(query, source);
     if (!isAllowed(now)) return now;
@@ -131,14 +146,14 @@ export function createResolver<G extends Guest>(options: ResolverOptions<G>): Re
     source: string,
     found: Found,
     first: Now<G>,
-  ): Promise<Reply | null> {
+  ): Promise<Given | null> {
     let now = first;
     for (let round = 0; round < LEASE_ROUNDS; round++) {
       const { guest, verdict } = now;
       const view = viewOf(query.type, found, verdict.byName);
       const pending =
         view.addresses.length === 0 ? undefined : verdict.byName?.lease(view.addresses, found.ttl);
-      if (pending === undefined) return given(query, now, view);
+      if (pending === undefined) return given(query, now, view, found.ttl);
       const held = await waiting.hold(source, () => pending);
       if (held === undefined) return tooMany(guest);
       const again = judge(query, source, guest.vmId);
@@ -146,21 +161,24 @@ export function createResolver<G extends Guest>(options: ResolverOptions<G>): Re
       now = again;
       // What was let through under another generation says nothing of this one.
       if (now.guest.generation !== guest.generation) continue;
-      if (held.result === 'held') return given(query, now, view);
+      if (held.result === 'held') return given(query, now, view, found.ttl);
       return failure(EXTENDED_ERROR.OTHER, held.result.why);
     }
     return failure(EXTENDED_ERROR.OTHER, "vmsan: the VM's policy changed while it was asked");
   }
 
-  function given(query: DecidedQuery, { guest, verdict }: Now<G>, view: View): Reply {
+  function given(query: DecidedQuery, { guest, verdict }: Now<G>, view: View, ttl: number): Given {
     const { dropped, addresses, reply } = view;
-    const { rule } = verdict;
-    record(guest, { query, verdict: 'allow', rule, reason: addresses.join(' ') });
+    const { rule, byName } = verdict;
+    const outcome: Outcome = { query, verdict: 'allow', rule, reason: addresses.join(' ') };
+    const used = () => record(guest, outcome);
+    used();
     if (dropped.length > 0) {
       const reason = `dropped from its answer: ${dropped.slice(0, 8).join(' ')}`;
       record(guest, { query, verdict: 'deny', rule: 'address', reason });
+      return reply;
     }
-    return reply;
+    return { ...reply, again: { guest, ttl, keepMs: byName?.repeatMs ?? Infinity, used } };
   }
 
   function tooMany(guest: G): Reply {
@@ -179,7 +197,7 @@ export function createResolver<G extends Guest>(options: ResolverOptions<G>): Re
     return failure(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, why);
   }
 
-  async function handle(bytes: Buffer, source: string): Promise<[Asked, Reply] | null> {
+  async function handle(bytes: Buffer, source: string): Promise<[Asked, Given] | null> {
     if (guestOf(source) === undefined) return null;
     const reading = readQuery(bytes);
     if (reading === null) return null;
@@ -189,14 +207,31 @@ export function createResolver<G extends Guest>(options: ResolverOptions<G>): Re
     return reply && [asked, reply];
   }
 
-  return async (bytes, source, transport) => {
+  async function resolve(bytes: Buffer, source: string, transport: Transport) {
     try {
-      const reply = await handle(bytes, source);
-      return reply && encodeReply(reply[0], reply[1], transport);
+      const answered = await handle(bytes, source);
+      if (answered === null) return null;
+      const [asked, reply] = answered;
+      const encoded = encodeReply(asked, reply, transport);
+      const { again } = reply;
+      if (transport === 'udp' && again !== undefined) ready.add(again.guest, bytes, encoded, again);
+      return encoded;
     } catch (error) {
       report('a DNS query could not be handled', { source, error: String(error).slice(0, 500) });
       return null;
     }
+  }
+
+  return (bytes, source, transport) => {
+    const guest = guestOf(source);
+    if (guest === undefined) return null;
+    if (transport === 'udp') {
+      if (lookup.epoch() !== epoch) ready.clear();
+      epoch = lookup.epoch();
+      const again = ready.get(guest, bytes);
+      if (again !== undefined) return again;
+    }
+    return resolve(bytes, source, transport);
   };
 }
 

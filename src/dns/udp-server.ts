@@ -14,19 +14,28 @@ export interface Server {
  * @throws when it is no UDP socket
  */
 export async function serveUdp(fd: number, resolve: Resolve, report: Report): Promise<Server> {
-  const socket = createSocket('udp4');
+  // Answers go to addresses, never to names: nothing to look up, nothing to wait for.
+  const socket = createSocket({
+    type: 'udp4',
+    lookup: (address, _options, done) => done(null, address, 4),
+  });
   let open = true;
 
-  async function handle(bytes: Buffer, address: string, port: number): Promise<void> {
-    const reply = await resolve(bytes, address, 'udp');
+  function send(reply: Buffer | null, address: string, port: number): void {
     if (reply === null || !open) return;
     // Not arrived is the guest's to notice: it asks again.
-    socket.send(reply, port, address, (error) => {
-      if (error) report('a DNS answer could not be sent', { error: error.message });
-    });
+    socket.send(reply, port, address, sent);
   }
 
-  socket.on('message', (bytes, { address, port }) => void handle(bytes, address, port));
+  function sent(error: Error | null): void {
+    if (error) report('a DNS answer could not be sent', { error: error.message });
+  }
+
+  socket.on('message', (bytes, { address, port }) => {
+    const reply = resolve(bytes, address, 'udp');
+    if (reply instanceof Promise) void reply.then((late) => send(late, address, port));
+    else send(reply, address, port);
+  });
   await new Promise<void>((done, fail) => {
     socket.once('error', fail);
     socket.bind({ fd }, () => {

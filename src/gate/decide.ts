@@ -28,8 +28,12 @@ export function decideNames(leases: Pick<Leases, 'ask'>): Decide<Guest> {
   }
 }
 
+/** vmsand may drop the lease of who has not asked for longest: who goes on asking keeps it. */
+const REPEAT_MS = 5000;
+
 function byName(guest: Guest, name: string, leases: Pick<Leases, 'ask'>): ByName {
   return {
+    repeatMs: REPEAT_MS,
     keeps: (address) => guest.judgeAddress(address).verdict === 'allow',
     lease: (addresses, ttl) => {
       const outcome = leases.ask(guest, { name, addresses, ttl });

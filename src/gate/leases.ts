@@ -28,6 +28,9 @@ const LIMITS: LeaseLimits = { ackMs: 2000, perVm: 300, total: 4096 };
 const RESERVED = 4;
 /** Leases of one batch: one transaction of the kernel's. */
 const MAX_BATCH = 512;
+/** With so many batches unacknowledged the next leases wait, at most `GATHER_MS`. */
+const BUSY_BATCHES = 2;
+const GATHER_MS = 50;
 /** vmsand may have dropped a lease for newer ones meanwhile: an older one is asked for again. */
 const RECENT_MS = 5000;
 const MAX_REMEMBERED = 10_000;
@@ -73,6 +76,7 @@ export class Leases {
   readonly #held = new Map<string, Held>();
   #lastId = 0n;
   #flushing = false;
+  #gathering: NodeJS.Timeout | undefined;
 
   /** @param now milliseconds, monotonic */
   constructor(limits: LeaseLimits = LIMITS, now: () => number = () => performance.now()) {
@@ -115,6 +119,7 @@ export class Leases {
     if (sent === undefined) return;
     this.#sent.delete(id);
     clearTimeout(sent.timer);
+    if (this.#gathering !== undefined && this.#sent.size < BUSY_BATCHES) this.#flush();
     for (const [index, pending] of sent.batch.entries()) {
       if (refused.includes(index)) {
         this.#settle(pending, { why: REFUSED });
@@ -129,11 +134,19 @@ export class Leases {
     if (this.#flushing) return;
     this.#flushing = true;
     setImmediate(() => {
-      this.#flushing = false;
-      while (this.#queue.length > 0 && this.#feed.isWatched) {
-        this.#send(this.#queue.splice(0, MAX_BATCH));
-      }
+      // While vmsand is at work leases gather: a batch of many costs it little more than one of one.
+      if (this.#sent.size < BUSY_BATCHES) this.#flush();
+      else this.#gathering = setTimeout(() => this.#flush(), GATHER_MS);
     });
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
+    while (this.#queue.length > 0 && this.#feed.isWatched) {
+      this.#send(this.#queue.splice(0, MAX_BATCH));
+    }
   }
 
   #send(batch: Pending[]): void {

@@ -77,7 +77,7 @@ function setUp(guest: Guest, lease: () => LeaseOutcome | Promise<LeaseOutcome> =
     assert.ok(reply);
     return dnsPacket.decode(reply) as Reply;
   };
-  return { guests, asked, leased, outcomes, ask, lookup };
+  return { guests, asked, leased, outcomes, ask, lookup, resolve };
 }
 
 function saidBy(reply: Reply): string {
@@ -230,4 +230,25 @@ test('renewal asks anew, and leases what is there and still allowed', async () =
     leased.map(([, { addresses }]) => addresses),
     [['198.51.100.20'], ['198.51.100.20']],
   );
+});
+
+test('a repeated question is answered at once, until the policy or the time is another', async () => {
+  const setup = setUp(guestWith(RULES));
+  const bytes = dnsPacket.encode({
+    type: 'query',
+    id: 9,
+    questions: [{ type: 'A', name: 'allowed.example' }],
+  });
+  assert.ok((await setup.resolve(bytes, IP, 'udp')) instanceof Buffer);
+  const again = setup.resolve(bytes, IP, 'udp');
+  assert.ok(again instanceof Buffer, 'nothing is waited for');
+  assert.deepEqual(
+    setup.outcomes.map(({ reason }) => reason),
+    ['198.51.100.10', '198.51.100.10'],
+  );
+  setup.guests.set(IP, guestWith(['other.example'], { generation: 2 }));
+  const refused = await setup.resolve(bytes, IP, 'udp');
+  assert.equal(saidBy(dnsPacket.decode(refused!) as Reply), 'REFUSED ');
+  setup.guests.delete(IP);
+  assert.equal(await setup.resolve(bytes, IP, 'udp'), null);
 });

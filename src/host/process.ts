@@ -9,7 +9,11 @@ export interface ProcessIdentity {
   startTicks: string;
 }
 
-/** The identity of the process that has `pid` now, or null when there is none or only a zombie. */
+/**
+ * The identity of the process that has `pid` now, or null when there is none or
+ * only a zombie. One whose other threads are yet to end is none: its
+ * descriptors are open.
+ */
 export function identify(pid: number): ProcessIdentity | null {
   let stat: string;
   try {
@@ -22,7 +26,9 @@ export function identify(pid: number): ProcessIdentity | null {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state] = fields;
   const startTicks = fields[19];
-  if (state === 'Z' || state === 'X' || startTicks === undefined) return null;
+  const threads = Number(fields[17]);
+  const isOver = state === 'X' || (state === 'Z' && threads <= 1);
+  if (isOver || startTicks === undefined) return null;
   return { pid, startTicks };
 }
 
