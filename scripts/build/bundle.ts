@@ -9,16 +9,18 @@ import { inTree } from '../tree.ts';
 /**
  * The product as a few files that Node starts fast:
  *
- *     build/bundle-<id>/{cli,daemon,gate}.js, chunks, build.json   never changed once made
- *     build/current -> bundle-<id>                                 swapped in one rename
- *     build/cli.js -> current/cli.js                               and so on
+ *     build/bundle-<id>/{cli.cjs,daemon.js,gate.js}, build.json   never changed once made
+ *     build/current -> bundle-<id>                                swapped in one rename
+ *     build/cli.cjs -> current/cli.cjs                            and so on
  *
  * Node resolves the links of its main module, so a program that runs keeps the
- * chunks it was built with. The CLI is split: a command's module is loaded only
- * when asked for. The daemon and the gate are whole: they load nothing late.
+ * files it was built with. The CLI is CommonJS, for which Node's loader of ES
+ * modules need not start: a quarter less of a command's time. A command's module
+ * is in that file too, and runs only when asked for.
  */
 const BUILD = inTree('build');
 const ENTRIES = { cli: 'src/cli/main.ts', daemon: 'src/daemon/main.ts', gate: 'src/gate/main.ts' };
+const FILES = ['cli.cjs', 'daemon.js', 'gate.js'];
 const KEPT = 6;
 
 export interface Bundle {
@@ -51,7 +53,7 @@ export async function buildBundle(): Promise<Bundle> {
     keep(temp, home);
     utimesSync(join(home, 'build.json'), start, start);
     link(`bundle-${id}`, 'current');
-    for (const name of Object.keys(ENTRIES)) link(`current/${name}.js`, `${name}.js`);
+    for (const name of FILES) link(`current/${name}`, name);
     prune(id);
     return { id, milliseconds: Date.now() - start.getTime() };
   } finally {
@@ -74,8 +76,6 @@ function options(name: string, source: string, outdir: string): BuildOptions {
     entryPoints: { [name]: source },
     outdir,
     bundle: true,
-    splitting: name === 'cli',
-    format: 'esm',
     platform: 'node',
     target: 'node24',
     sourcemap: 'linked',
@@ -85,12 +85,24 @@ function options(name: string, source: string, outdir: string): BuildOptions {
     // Native code, found by its place in node_modules.
     external: ['koffi'],
     plugins: [builtinsByName],
-    banner: {
-      // For the CommonJS packages in the bundle.
-      js: "import { createRequire as _cr } from 'node:module'; const require = _cr(import.meta.url);",
-    },
+    ...(name === 'cli' ? COMMONJS : ES_MODULE),
   };
 }
+
+const COMMONJS: BuildOptions = {
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  define: { 'import.meta.url': '_url' },
+  banner: { js: "const _url = require('node:url').pathToFileURL(__filename).href;" },
+};
+
+const ES_MODULE: BuildOptions = {
+  format: 'esm',
+  banner: {
+    // For the CommonJS packages in the bundle.
+    js: "import { createRequire as _cr } from 'node:module'; const require = _cr(import.meta.url);",
+  },
+};
 
 /**
  * Node's own modules by `process.getBuiltinModule` instead of `import`, which
@@ -110,7 +122,7 @@ const builtinsByName: Plugin = {
 function hashOf(directory: string): string {
   const hash = createHash('sha256');
   for (const name of readdirSync(directory).toSorted()) {
-    if (!name.endsWith('.js')) continue;
+    if (!/\.c?js$/.test(name)) continue;
     hash.update(`${name}\0`).update(readFileSync(join(directory, name)));
   }
   return hash.digest('hex').slice(0, 12);

@@ -69,7 +69,7 @@ describe('exec', () => {
     const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
     try {
       await until('the program runs', () => output.includes('ready'));
-      await lab.exec(['pkill', '-INT', '-f', 'cli.js exec box'], { check: true });
+      await lab.exec(['pkill', '-INT', '-f', 'cli.cjs exec box'], { check: true });
       assert.equal(await ended, 5);
       assert.match(output, /caught/);
     } finally {

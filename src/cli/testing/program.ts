@@ -33,19 +33,18 @@ export const BUILD = 'a-test';
 export async function bundledProgram(): Promise<Program> {
   const home = mkdtempSync(join(tmpdir(), 'vmsan-cli-'));
   const directory = join(home, 'build/bundle');
-  const main = join(directory, 'cli.js');
+  const main = join(directory, 'cli.cjs');
   await build({
     entryPoints: { cli: fileURLToPath(new URL('../main.ts', import.meta.url)) },
     outdir: directory,
     bundle: true,
-    splitting: true,
-    format: 'esm',
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    define: { 'import.meta.url': '_url' },
     platform: 'node',
     target: 'node24',
     logLevel: 'error',
-    banner: {
-      js: "import { createRequire as _cr } from 'node:module'; const require = _cr(import.meta.url);",
-    },
+    banner: { js: "const _url = require('node:url').pathToFileURL(__filename).href;" },
   });
   writeFileSync(join(home, 'package.json'), '{"type": "module", "version": "0.0.0-test"}');
   writeFileSync(join(directory, 'build.json'), JSON.stringify({ id: BUILD }));
