@@ -59,6 +59,11 @@ test('with -i the line says so, and again when it was attached', async () => {
   assert.equal(again.code, 125);
 });
 
+test('an end that was told counts, though the daemon goes away before all is said', async () => {
+  const { code, stderr } = await left(['web', 'told']);
+  assert.deepEqual({ code, stderr }, { code: 5, stderr: '' });
+});
+
 test('an agent that cannot be attached to ends the command: no promise', async () => {
   const { code, stderr } = await left(['web', 'old']);
   assert.match(

@@ -23,9 +23,6 @@ import { startVm } from './start.ts';
 import { stopVm } from './stop.ts';
 import { waitForEnd, type Waited } from './wait.ts';
 
-/** For what the agent knows at once. */
-const AGENT_DEADLINE_MS = 5_000;
-
 /** What the service needs of the process it runs in. */
 export interface DaemonProcess {
   build: string;
@@ -68,8 +65,7 @@ export function vmsanService(
 
     async listVmExecs({ vm }) {
       const agent = await agentOf(context, vm);
-      const { execs } = await agent.client.listExecs({}, { timeoutMs: AGENT_DEADLINE_MS });
-      return { execs };
+      return { execs: await agent.listExecs() };
     },
 
     listVms() {

@@ -2,7 +2,11 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { createClient, type Client } from '@connectrpc/connect';
 import { createConnectTransport, type ConnectTransportOptions } from '@connectrpc/connect-node';
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2';
-import { AgentService, type ConfigureRequestSchema } from '../gen/vmsan/v1/agent_pb.js';
+import {
+  AgentService,
+  type ConfigureRequestSchema,
+  type ExecInfo,
+} from '../gen/vmsan/v1/agent_pb.js';
 import { Failure, messageOf } from '../host/failure.ts';
 import { openChannel } from './channel.ts';
 import { AUTHORITY, startSession, type AgentSession } from './session.ts';
@@ -28,7 +32,9 @@ export interface GuestAgent {
    * @throws Failure when the guest does not answer within the grace and ten seconds
    */
   shutdown(graceMs: number): Promise<void>;
-  /** Ends the connection, and so every exec in it. */
+  /** What Exec has started and that can be attached to. @throws Failure when it does not answer in time */
+  listExecs(): Promise<ExecInfo[]>;
+  /** Ends the connection. Processes that Exec started in it go on. */
   close(): void;
 }
 
@@ -73,6 +79,9 @@ export async function connectAgent(
     request: (headers) => session.request(headers),
     async configure(identity) {
       await told('Configure', client.configure(identity, { timeoutMs: answerMs }));
+    },
+    async listExecs() {
+      return (await told('ListExecs', client.listExecs({}, { timeoutMs: answerMs }))).execs;
     },
     async shutdown(graceMs) {
       try {

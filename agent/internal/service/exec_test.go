@@ -342,6 +342,19 @@ func TestWhatCannotBeAttachedToIsRefusedAndGoesOn(t *testing.T) {
 	c.leave()
 }
 
+func TestALongArgvIsListedByItsBeginning(t *testing.T) {
+	if got := beginning([]string{"sh", "-c", ""}); len(got) != 3 {
+		t.Fatal(got)
+	}
+	long := strings.Repeat("é", 800)
+	if got := beginning([]string{"a", long, "b"}); len(got) != 2 || got[1] != strings.Repeat("é", 511)+"…" {
+		t.Fatal(got)
+	}
+	if got := beginning(make([]string, 5000)); len(got) != shownBytes+1 || got[shownBytes] != "…" {
+		t.Fatal(len(got))
+	}
+}
+
 func TestOnlySoManyEndsAreKept(t *testing.T) {
 	var all execs
 	for i := range keptExecs + 5 {
@@ -361,6 +374,13 @@ func TestOnlySoManyEndsAreKept(t *testing.T) {
 	}
 	if _, err := all.find("4"); connect.CodeOf(err) != connect.CodeNotFound {
 		t.Fatal("the oldest was kept")
+	}
+	for _, e := range all.kept[:30] {
+		e.left = time.Now().Add(-keptFor)
+	}
+	all.expire()
+	if len(all.kept) != keptExecs-30 || len(all.known) != keptExecs-30 {
+		t.Fatal("what was left long ago is kept")
 	}
 	big := &exec{id: "big", tape: tape.New(), done: make(chan struct{})}
 	for range keptBytes / tape.Kept {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 	keptFor   = 10 * time.Minute
 	keptExecs = 32
 	keptBytes = 16 << 20
+	// Of an argv, in a list.
+	shownBytes = 1 << 10
 )
 
 // execs are the processes that Exec has started: those that run, and the ends
@@ -181,7 +184,7 @@ func (all *execs) list() []*vmsanv1.ExecInfo {
 	infos := make([]*vmsanv1.ExecInfo, 0, len(all.known))
 	for _, e := range all.known {
 		info := &vmsanv1.ExecInfo{
-			Id: e.id, Pid: uint32(e.process.Pid), Argv: e.argv,
+			Id: e.id, Pid: uint32(e.process.Pid), Argv: beginning(e.argv),
 			Stdin: e.process.Stdin != nil, Tty: e.tty, Attached: e.tape.Attached(),
 		}
 		if e.isDone() {
@@ -190,6 +193,22 @@ func (all *execs) list() []*vmsanv1.ExecInfo {
 		infos = append(infos, info)
 	}
 	return infos
+}
+
+// beginning is at most about shownBytes of an argv, for a list of many.
+func beginning(argv []string) (shown []string) {
+	left := shownBytes
+	for _, word := range argv {
+		if len(word) > left {
+			return append(shown, strings.ToValidUTF8(word[:left], "")+"…")
+		}
+		left -= len(word) + 1
+		shown = append(shown, word)
+		if left <= 0 {
+			return append(shown, "…")
+		}
+	}
+	return shown
 }
 
 func newExec(started *process.Process, start *vmsanv1.ExecStart) *exec {

@@ -7,7 +7,7 @@ type ExecInfo = NonNullable<ResponseOf<'listVmExecs'>['execs']>[number];
 
 /** Shows what runs in a VM by exec, and the ends that nobody has heard of. */
 export async function listExecs(daemon: Daemon, vm: string, json: boolean): Promise<void> {
-  const { execs = [] } = await daemon.call('listVmExecs', { vm }, 10_000);
+  const { execs = [] } = await daemon.call('listVmExecs', { vm }, 20_000);
   if (!json) say(table(execs.map(row), ['ID', 'PID', 'STATE', 'COMMAND']));
   else sayJson(execs.map(plain));
 }

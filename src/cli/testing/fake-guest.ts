@@ -113,6 +113,12 @@ async function* programs(
       yield out('three\n');
       await next(inbox);
       return;
+    case 'told':
+      // Its end is told; then the daemon goes away.
+      yield exited(5);
+      yield out('three\n');
+      await new Promise(() => {});
+      return;
     case 'keys': {
       // What a terminal is told, line by line, until "q" is typed.
       const { size, term } = start.tty ?? {};

@@ -1065,9 +1065,10 @@ type ExecInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Pid   uint32                 `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
-	Argv  []string               `protobuf:"bytes,3,rep,name=argv,proto3" json:"argv,omitempty"`
-	Stdin bool                   `protobuf:"varint,4,opt,name=stdin,proto3" json:"stdin,omitempty"`
-	Tty   bool                   `protobuf:"varint,5,opt,name=tty,proto3" json:"tty,omitempty"`
+	// Its beginning, when it is long.
+	Argv  []string `protobuf:"bytes,3,rep,name=argv,proto3" json:"argv,omitempty"`
+	Stdin bool     `protobuf:"varint,4,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	Tty   bool     `protobuf:"varint,5,opt,name=tty,proto3" json:"tty,omitempty"`
 	// Somebody receives its output.
 	Attached bool `protobuf:"varint,6,opt,name=attached,proto3" json:"attached,omitempty"`
 	// Absent: it runs.

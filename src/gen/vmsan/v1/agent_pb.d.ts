@@ -838,6 +838,8 @@ export declare type ExecInfo = Message<"vmsan.v1.ExecInfo"> & {
   pid: number;
 
   /**
+   * Its beginning, when it is long.
+   *
    * @generated from field: repeated string argv = 3;
    */
   argv: string[];
@@ -882,6 +884,8 @@ export declare type ExecInfoJson = {
   pid?: number;
 
   /**
+   * Its beginning, when it is long.
+   *
    * @generated from field: repeated string argv = 3;
    */
   argv?: string[];
