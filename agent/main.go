@@ -6,6 +6,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strconv"
 	"time"
 
 	"vmsan/agent/internal/boot"
@@ -17,7 +18,12 @@ import (
 )
 
 // Set by the build.
-var version = "dev"
+var (
+	version = "dev"
+	// Of proto/vmsan/v1/agent.proto; text, because the linker can set nothing
+	// else. A test does.
+	protocol = "1"
+)
 
 const (
 	portName = "vmsan.agent"
@@ -69,10 +75,15 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	spoken, err := strconv.ParseUint(protocol, 10, 32)
+	if err != nil {
+		return err
+	}
 	agent := &service.Agent{
-		Version: version,
-		Reaper:  process.NewReaper(),
-		Disk:    disk,
+		Version:  version,
+		Protocol: uint32(spoken),
+		Reaper:   process.NewReaper(),
+		Disk:     disk,
 		PowerOff: func() {
 			port.AwaitHangUp(hangUpDeadline)
 			log.Fatal(machine.PowerOff())

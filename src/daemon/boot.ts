@@ -72,6 +72,7 @@ export async function bootGuest(
       const { stall } = machine;
       await machine.kill();
       if (stall !== null) throw standsStill(context, vm, stall);
+      if (error instanceof Failure && error.code === 'conflict') throw wrongAgent(error);
       if (attempt === TRIES) throw bootFailure(error, console);
       context.log.warn(
         { vm: vm.id, error: messageOf(error), console },
@@ -114,6 +115,11 @@ async function configure(context: Context, vm: VmRecord, agent: GuestAgent): Pro
     timeUnixNano: BigInt(Date.now()) * 1_000_000n,
     entropy: randomBytes(ENTROPY_BYTES),
   });
+}
+
+/** The images are of another vmsan than this daemon; the next try would be the same. */
+function wrongAgent({ message }: Failure): Failure {
+  return new Failure('conflict', message, { hint: 'npm run bootstrap' });
 }
 
 function bootFailure(error: unknown, console: string): Failure {

@@ -46,6 +46,11 @@ export async function agentOf(context: Context, reference: string): Promise<Gues
     const agent = await live.agent;
     if (agent.open) return agent;
   } catch (error) {
+    if (error instanceof Failure && error.code === 'conflict') {
+      throw new Failure('conflict', `${vm.name}: ${error.message}`, {
+        hint: `vmsan stop ${vm.name} && vmsan start ${vm.name}: it boots with the agent of now`,
+      });
+    }
     cause = error;
   }
   throw new Failure('unavailable', `the agent of ${vm.name} does not answer`, {

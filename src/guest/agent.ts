@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { createClient, type Client } from '@connectrpc/connect';
+import { Code, ConnectError, createClient, type Client } from '@connectrpc/connect';
 import { createConnectTransport, type ConnectTransportOptions } from '@connectrpc/connect-node';
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2';
 import {
@@ -49,7 +49,8 @@ const MAX_WORDS = 300;
  * Connects to the agent behind QEMU's socket, waiting for the guest to boot if
  * need be.
  * @throws Failure `timeout` after `deadlineMs`; the reason of `signal` when it is aborted;
- *   `unavailable` when what answers is no agent
+ *   `unavailable` when what answers is no agent; `conflict` when it is one of a vmsan
+ *   so much older or newer that the two do not understand each other
  */
 export async function connectAgent(
   socketPath: string,
@@ -69,6 +70,12 @@ export async function connectAgent(
     }),
   );
   const { closed, close } = session;
+  try {
+    refuseUnknown(await describe(client, answerMs));
+  } catch (error) {
+    close();
+    throw error;
+  }
   return {
     client,
     get open() {
@@ -92,6 +99,37 @@ export async function connectAgent(
       }
     },
   };
+}
+
+/** The protocols of agent.proto that this daemon speaks: an agent lives as long as its VM. */
+const OLDEST_PROTOCOL = 1;
+const NEWEST_PROTOCOL: number = 1;
+const SPOKEN = [...new Set([OLDEST_PROTOCOL, NEWEST_PROTOCOL])].join(' to ');
+
+interface Described {
+  protocol: number;
+  version: string;
+}
+
+/** Which agent it is. Those from before Describe was there speak the first protocol. */
+async function describe(
+  client: Client<typeof AgentService>,
+  timeoutMs: number,
+): Promise<Described> {
+  try {
+    return await client.describe({}, { timeoutMs });
+  } catch (error) {
+    if (error instanceof ConnectError && error.code === Code.Unimplemented) {
+      return { protocol: 1, version: '0.1.0' };
+    }
+    return told('Describe', Promise.reject(error as Error));
+  }
+}
+
+function refuseUnknown({ protocol, version }: Described): void {
+  if (protocol >= OLDEST_PROTOCOL && protocol <= NEWEST_PROTOCOL) return;
+  const its = `the guest’s agent is of vmsan ${version.slice(0, 40)} and speaks protocol ${protocol}`;
+  throw new Failure('conflict', `${its}, this daemon ${SPOKEN}`);
 }
 
 /** An answer, or one short error although the agent may have said much. */

@@ -3,6 +3,8 @@ import { describe, test } from 'node:test';
 import { until } from '../../test/lab/until.ts';
 import { Failure } from '../host/failure.ts';
 import { connectAgent, type GuestAgent } from './agent.ts';
+import { openChannel } from './channel.ts';
+import { startSession } from './session.ts';
 import { ATTACKS, type AttackName } from './testing/attacks.ts';
 import { goodAgent } from './testing/good-agent.ts';
 import { hostileAgent, NO_ECHO, type HostileAgent } from './testing/hostile-agent.ts';
@@ -81,8 +83,8 @@ describe('a hostile agent costs one failure', () => {
 
 test('an agent that sends without end although nobody asked it is hung up on', async () => {
   await using agent = await hostileAgent('floods with ALTSVC');
-  const connection = await connectAgent(agent.path, { deadlineMs: DEADLINE_MS });
-  await connection.closed;
+  const session = await startSession(await openChannel(agent.path, { deadlineMs: DEADLINE_MS }));
+  await session.closed;
   await assertHungUp(agent);
 });
 

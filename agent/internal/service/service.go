@@ -35,9 +35,10 @@ type Disk interface {
 
 // Agent implements AgentService.
 type Agent struct {
-	Version string
-	Reaper  *process.Reaper
-	Disk    Disk
+	Version  string
+	Protocol uint32
+	Reaper   *process.Reaper
+	Disk     Disk
 	// PowerOff is called once Shutdown has been answered and the host has hung
 	// up.
 	PowerOff func()
@@ -69,6 +70,13 @@ func (a *Agent) Serve(port net.Listener) error {
 	}
 	server.Protocols.SetUnencryptedHTTP2(true)
 	return server.Serve(port)
+}
+
+// Describe implements AgentService.
+func (a *Agent) Describe(
+	context.Context, *connect.Request[vmsanv1.DescribeRequest],
+) (*connect.Response[vmsanv1.DescribeResponse], error) {
+	return connect.NewResponse(&vmsanv1.DescribeResponse{Protocol: a.Protocol, Version: a.Version}), nil
 }
 
 // Configure implements AgentService.

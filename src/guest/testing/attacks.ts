@@ -18,11 +18,11 @@ const many = (n: number, one: Buffer) => Buffer.concat(Array.from({ length: n },
 /** What a hostile agent does with a host that has greeted it. */
 export type Attack = (wire: Wire) => Promise<unknown>;
 
-/** The host's first call is there: the attack is handed its stream. */
+/** The host has asked who answers, and then for something: the attack is handed the stream. */
 const onCall =
   (attack: (wire: Wire, stream: number) => Promise<unknown>): Attack =>
   async (wire) => {
-    await wire.send(SETTINGS);
+    await wire.send(SETTINGS, answerHead(await wire.request(), '404'));
     return attack(wire, await wire.request());
   };
 

@@ -25,6 +25,96 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type DescribeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeRequest) Reset() {
+	*x = DescribeRequest{}
+	mi := &file_vmsan_v1_agent_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeRequest) ProtoMessage() {}
+
+func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_vmsan_v1_agent_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
+func (*DescribeRequest) Descriptor() ([]byte, []int) {
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{0}
+}
+
+type DescribeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts the changes of this contract that older hosts do not understand.
+	Protocol uint32 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Of vmsan, for people.
+	Version       string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeResponse) Reset() {
+	*x = DescribeResponse{}
+	mi := &file_vmsan_v1_agent_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeResponse) ProtoMessage() {}
+
+func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_vmsan_v1_agent_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
+func (*DescribeResponse) Descriptor() ([]byte, []int) {
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DescribeResponse) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
 type ConfigureRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Hostname string                 `protobuf:"bytes,1,opt,name=hostname,proto3" json:"hostname,omitempty"`
@@ -40,7 +130,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[0]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -52,7 +142,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[0]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -65,7 +155,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{0}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ConfigureRequest) GetHostname() string {
@@ -110,7 +200,7 @@ type GuestNetwork struct {
 
 func (x *GuestNetwork) Reset() {
 	*x = GuestNetwork{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[1]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -122,7 +212,7 @@ func (x *GuestNetwork) String() string {
 func (*GuestNetwork) ProtoMessage() {}
 
 func (x *GuestNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[1]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -135,7 +225,7 @@ func (x *GuestNetwork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuestNetwork.ProtoReflect.Descriptor instead.
 func (*GuestNetwork) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{1}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GuestNetwork) GetAddress() string {
@@ -167,16 +257,17 @@ func (x *GuestNetwork) GetMtu() uint32 {
 }
 
 type ConfigureResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AgentVersion  string                 `protobuf:"bytes,1,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
-	KernelRelease string                 `protobuf:"bytes,2,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in DescribeResponse, which is where hosts read it.
+	AgentVersion  string `protobuf:"bytes,1,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	KernelRelease string `protobuf:"bytes,2,opt,name=kernel_release,json=kernelRelease,proto3" json:"kernel_release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[2]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -188,7 +279,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[2]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -201,7 +292,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{2}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ConfigureResponse) GetAgentVersion() string {
@@ -235,7 +326,7 @@ type ExecRequest struct {
 
 func (x *ExecRequest) Reset() {
 	*x = ExecRequest{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[3]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -247,7 +338,7 @@ func (x *ExecRequest) String() string {
 func (*ExecRequest) ProtoMessage() {}
 
 func (x *ExecRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[3]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -260,7 +351,7 @@ func (x *ExecRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecRequest.ProtoReflect.Descriptor instead.
 func (*ExecRequest) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ExecRequest) GetMessage() isExecRequest_Message {
@@ -383,7 +474,7 @@ type ExecAttach struct {
 
 func (x *ExecAttach) Reset() {
 	*x = ExecAttach{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +486,7 @@ func (x *ExecAttach) String() string {
 func (*ExecAttach) ProtoMessage() {}
 
 func (x *ExecAttach) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[4]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +499,7 @@ func (x *ExecAttach) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecAttach.ProtoReflect.Descriptor instead.
 func (*ExecAttach) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExecAttach) GetId() string {
@@ -450,7 +541,7 @@ type TerminalSize struct {
 
 func (x *TerminalSize) Reset() {
 	*x = TerminalSize{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +553,7 @@ func (x *TerminalSize) String() string {
 func (*TerminalSize) ProtoMessage() {}
 
 func (x *TerminalSize) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[5]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +566,7 @@ func (x *TerminalSize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminalSize.ProtoReflect.Descriptor instead.
 func (*TerminalSize) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TerminalSize) GetRows() uint32 {
@@ -512,7 +603,7 @@ type ExecStart struct {
 
 func (x *ExecStart) Reset() {
 	*x = ExecStart{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -524,7 +615,7 @@ func (x *ExecStart) String() string {
 func (*ExecStart) ProtoMessage() {}
 
 func (x *ExecStart) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[6]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -537,7 +628,7 @@ func (x *ExecStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStart.ProtoReflect.Descriptor instead.
 func (*ExecStart) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExecStart) GetArgv() []string {
@@ -593,7 +684,7 @@ type Terminal struct {
 
 func (x *Terminal) Reset() {
 	*x = Terminal{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +696,7 @@ func (x *Terminal) String() string {
 func (*Terminal) ProtoMessage() {}
 
 func (x *Terminal) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[7]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +709,7 @@ func (x *Terminal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
 func (*Terminal) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Terminal) GetSize() *TerminalSize {
@@ -643,7 +734,7 @@ type StdinEnd struct {
 
 func (x *StdinEnd) Reset() {
 	*x = StdinEnd{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +746,7 @@ func (x *StdinEnd) String() string {
 func (*StdinEnd) ProtoMessage() {}
 
 func (x *StdinEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[8]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +759,7 @@ func (x *StdinEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StdinEnd.ProtoReflect.Descriptor instead.
 func (*StdinEnd) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 type ExecResponse struct {
@@ -687,7 +778,7 @@ type ExecResponse struct {
 
 func (x *ExecResponse) Reset() {
 	*x = ExecResponse{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +790,7 @@ func (x *ExecResponse) String() string {
 func (*ExecResponse) ProtoMessage() {}
 
 func (x *ExecResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[9]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +803,7 @@ func (x *ExecResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResponse.ProtoReflect.Descriptor instead.
 func (*ExecResponse) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExecResponse) GetMessage() isExecResponse_Message {
@@ -816,7 +907,7 @@ type ExecStarted struct {
 
 func (x *ExecStarted) Reset() {
 	*x = ExecStarted{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +919,7 @@ func (x *ExecStarted) String() string {
 func (*ExecStarted) ProtoMessage() {}
 
 func (x *ExecStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[10]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +932,7 @@ func (x *ExecStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStarted.ProtoReflect.Descriptor instead.
 func (*ExecStarted) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExecStarted) GetPid() uint32 {
@@ -884,7 +975,7 @@ type ExecExited struct {
 
 func (x *ExecExited) Reset() {
 	*x = ExecExited{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +987,7 @@ func (x *ExecExited) String() string {
 func (*ExecExited) ProtoMessage() {}
 
 func (x *ExecExited) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[11]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1000,7 @@ func (x *ExecExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecExited.ProtoReflect.Descriptor instead.
 func (*ExecExited) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExecExited) GetCode() uint32 {
@@ -939,7 +1030,7 @@ type ExecFailed struct {
 
 func (x *ExecFailed) Reset() {
 	*x = ExecFailed{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1042,7 @@ func (x *ExecFailed) String() string {
 func (*ExecFailed) ProtoMessage() {}
 
 func (x *ExecFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[12]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1055,7 @@ func (x *ExecFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecFailed.ProtoReflect.Descriptor instead.
 func (*ExecFailed) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExecFailed) GetCode() uint32 {
@@ -989,7 +1080,7 @@ type ListExecsRequest struct {
 
 func (x *ListExecsRequest) Reset() {
 	*x = ListExecsRequest{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1092,7 @@ func (x *ListExecsRequest) String() string {
 func (*ListExecsRequest) ProtoMessage() {}
 
 func (x *ListExecsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[13]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1105,7 @@ func (x *ListExecsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecsRequest) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 type ListExecsResponse struct {
@@ -1026,7 +1117,7 @@ type ListExecsResponse struct {
 
 func (x *ListExecsResponse) Reset() {
 	*x = ListExecsResponse{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[14]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +1129,7 @@ func (x *ListExecsResponse) String() string {
 func (*ListExecsResponse) ProtoMessage() {}
 
 func (x *ListExecsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[14]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +1142,7 @@ func (x *ListExecsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecsResponse) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListExecsResponse) GetExecs() []*ExecInfo {
@@ -1079,7 +1170,7 @@ type ExecInfo struct {
 
 func (x *ExecInfo) Reset() {
 	*x = ExecInfo{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[15]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1182,7 @@ func (x *ExecInfo) String() string {
 func (*ExecInfo) ProtoMessage() {}
 
 func (x *ExecInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[15]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1195,7 @@ func (x *ExecInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInfo.ProtoReflect.Descriptor instead.
 func (*ExecInfo) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExecInfo) GetId() string {
@@ -1166,7 +1257,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[16]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1269,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[16]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1282,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ShutdownRequest) GetGraceMs() uint32 {
@@ -1209,7 +1300,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_vmsan_v1_agent_proto_msgTypes[17]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1312,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_vmsan_v1_agent_proto_msgTypes[17]
+	mi := &file_vmsan_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,14 +1325,18 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_vmsan_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 var File_vmsan_v1_agent_proto protoreflect.FileDescriptor
 
 const file_vmsan_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x14vmsan/v1/agent.proto\x12\bvmsan.v1\"\xa0\x01\n" +
+	"\x14vmsan/v1/agent.proto\x12\bvmsan.v1\"\x11\n" +
+	"\x0fDescribeRequest\"H\n" +
+	"\x10DescribeResponse\x12\x1a\n" +
+	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\xa0\x01\n" +
 	"\x10ConfigureRequest\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x120\n" +
 	"\anetwork\x18\x02 \x01(\v2\x16.vmsan.v1.GuestNetworkR\anetwork\x12$\n" +
@@ -1318,8 +1413,9 @@ const file_vmsan_v1_agent_proto_rawDesc = "" +
 	"\x06exited\x18\a \x01(\v2\x14.vmsan.v1.ExecExitedR\x06exited\",\n" +
 	"\x0fShutdownRequest\x12\x19\n" +
 	"\bgrace_ms\x18\x01 \x01(\rR\agraceMs\"\x12\n" +
-	"\x10ShutdownResponse2\x98\x02\n" +
-	"\fAgentService\x12D\n" +
+	"\x10ShutdownResponse2\xdb\x02\n" +
+	"\fAgentService\x12A\n" +
+	"\bDescribe\x12\x19.vmsan.v1.DescribeRequest\x1a\x1a.vmsan.v1.DescribeResponse\x12D\n" +
 	"\tConfigure\x12\x1a.vmsan.v1.ConfigureRequest\x1a\x1b.vmsan.v1.ConfigureResponse\x129\n" +
 	"\x04Exec\x12\x15.vmsan.v1.ExecRequest\x1a\x16.vmsan.v1.ExecResponse(\x010\x01\x12D\n" +
 	"\tListExecs\x12\x1a.vmsan.v1.ListExecsRequest\x1a\x1b.vmsan.v1.ListExecsResponse\x12A\n" +
@@ -1337,50 +1433,54 @@ func file_vmsan_v1_agent_proto_rawDescGZIP() []byte {
 	return file_vmsan_v1_agent_proto_rawDescData
 }
 
-var file_vmsan_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_vmsan_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_vmsan_v1_agent_proto_goTypes = []any{
-	(*ConfigureRequest)(nil),  // 0: vmsan.v1.ConfigureRequest
-	(*GuestNetwork)(nil),      // 1: vmsan.v1.GuestNetwork
-	(*ConfigureResponse)(nil), // 2: vmsan.v1.ConfigureResponse
-	(*ExecRequest)(nil),       // 3: vmsan.v1.ExecRequest
-	(*ExecAttach)(nil),        // 4: vmsan.v1.ExecAttach
-	(*TerminalSize)(nil),      // 5: vmsan.v1.TerminalSize
-	(*ExecStart)(nil),         // 6: vmsan.v1.ExecStart
-	(*Terminal)(nil),          // 7: vmsan.v1.Terminal
-	(*StdinEnd)(nil),          // 8: vmsan.v1.StdinEnd
-	(*ExecResponse)(nil),      // 9: vmsan.v1.ExecResponse
-	(*ExecStarted)(nil),       // 10: vmsan.v1.ExecStarted
-	(*ExecExited)(nil),        // 11: vmsan.v1.ExecExited
-	(*ExecFailed)(nil),        // 12: vmsan.v1.ExecFailed
-	(*ListExecsRequest)(nil),  // 13: vmsan.v1.ListExecsRequest
-	(*ListExecsResponse)(nil), // 14: vmsan.v1.ListExecsResponse
-	(*ExecInfo)(nil),          // 15: vmsan.v1.ExecInfo
-	(*ShutdownRequest)(nil),   // 16: vmsan.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),  // 17: vmsan.v1.ShutdownResponse
+	(*DescribeRequest)(nil),   // 0: vmsan.v1.DescribeRequest
+	(*DescribeResponse)(nil),  // 1: vmsan.v1.DescribeResponse
+	(*ConfigureRequest)(nil),  // 2: vmsan.v1.ConfigureRequest
+	(*GuestNetwork)(nil),      // 3: vmsan.v1.GuestNetwork
+	(*ConfigureResponse)(nil), // 4: vmsan.v1.ConfigureResponse
+	(*ExecRequest)(nil),       // 5: vmsan.v1.ExecRequest
+	(*ExecAttach)(nil),        // 6: vmsan.v1.ExecAttach
+	(*TerminalSize)(nil),      // 7: vmsan.v1.TerminalSize
+	(*ExecStart)(nil),         // 8: vmsan.v1.ExecStart
+	(*Terminal)(nil),          // 9: vmsan.v1.Terminal
+	(*StdinEnd)(nil),          // 10: vmsan.v1.StdinEnd
+	(*ExecResponse)(nil),      // 11: vmsan.v1.ExecResponse
+	(*ExecStarted)(nil),       // 12: vmsan.v1.ExecStarted
+	(*ExecExited)(nil),        // 13: vmsan.v1.ExecExited
+	(*ExecFailed)(nil),        // 14: vmsan.v1.ExecFailed
+	(*ListExecsRequest)(nil),  // 15: vmsan.v1.ListExecsRequest
+	(*ListExecsResponse)(nil), // 16: vmsan.v1.ListExecsResponse
+	(*ExecInfo)(nil),          // 17: vmsan.v1.ExecInfo
+	(*ShutdownRequest)(nil),   // 18: vmsan.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),  // 19: vmsan.v1.ShutdownResponse
 }
 var file_vmsan_v1_agent_proto_depIdxs = []int32{
-	1,  // 0: vmsan.v1.ConfigureRequest.network:type_name -> vmsan.v1.GuestNetwork
-	6,  // 1: vmsan.v1.ExecRequest.start:type_name -> vmsan.v1.ExecStart
-	8,  // 2: vmsan.v1.ExecRequest.stdin_end:type_name -> vmsan.v1.StdinEnd
-	5,  // 3: vmsan.v1.ExecRequest.resize:type_name -> vmsan.v1.TerminalSize
-	4,  // 4: vmsan.v1.ExecRequest.attach:type_name -> vmsan.v1.ExecAttach
-	7,  // 5: vmsan.v1.ExecStart.tty:type_name -> vmsan.v1.Terminal
-	5,  // 6: vmsan.v1.Terminal.size:type_name -> vmsan.v1.TerminalSize
-	10, // 7: vmsan.v1.ExecResponse.started:type_name -> vmsan.v1.ExecStarted
-	11, // 8: vmsan.v1.ExecResponse.exited:type_name -> vmsan.v1.ExecExited
-	12, // 9: vmsan.v1.ExecResponse.failed:type_name -> vmsan.v1.ExecFailed
-	15, // 10: vmsan.v1.ListExecsResponse.execs:type_name -> vmsan.v1.ExecInfo
-	11, // 11: vmsan.v1.ExecInfo.exited:type_name -> vmsan.v1.ExecExited
-	0,  // 12: vmsan.v1.AgentService.Configure:input_type -> vmsan.v1.ConfigureRequest
-	3,  // 13: vmsan.v1.AgentService.Exec:input_type -> vmsan.v1.ExecRequest
-	13, // 14: vmsan.v1.AgentService.ListExecs:input_type -> vmsan.v1.ListExecsRequest
-	16, // 15: vmsan.v1.AgentService.Shutdown:input_type -> vmsan.v1.ShutdownRequest
-	2,  // 16: vmsan.v1.AgentService.Configure:output_type -> vmsan.v1.ConfigureResponse
-	9,  // 17: vmsan.v1.AgentService.Exec:output_type -> vmsan.v1.ExecResponse
-	14, // 18: vmsan.v1.AgentService.ListExecs:output_type -> vmsan.v1.ListExecsResponse
-	17, // 19: vmsan.v1.AgentService.Shutdown:output_type -> vmsan.v1.ShutdownResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
+	3,  // 0: vmsan.v1.ConfigureRequest.network:type_name -> vmsan.v1.GuestNetwork
+	8,  // 1: vmsan.v1.ExecRequest.start:type_name -> vmsan.v1.ExecStart
+	10, // 2: vmsan.v1.ExecRequest.stdin_end:type_name -> vmsan.v1.StdinEnd
+	7,  // 3: vmsan.v1.ExecRequest.resize:type_name -> vmsan.v1.TerminalSize
+	6,  // 4: vmsan.v1.ExecRequest.attach:type_name -> vmsan.v1.ExecAttach
+	9,  // 5: vmsan.v1.ExecStart.tty:type_name -> vmsan.v1.Terminal
+	7,  // 6: vmsan.v1.Terminal.size:type_name -> vmsan.v1.TerminalSize
+	12, // 7: vmsan.v1.ExecResponse.started:type_name -> vmsan.v1.ExecStarted
+	13, // 8: vmsan.v1.ExecResponse.exited:type_name -> vmsan.v1.ExecExited
+	14, // 9: vmsan.v1.ExecResponse.failed:type_name -> vmsan.v1.ExecFailed
+	17, // 10: vmsan.v1.ListExecsResponse.execs:type_name -> vmsan.v1.ExecInfo
+	13, // 11: vmsan.v1.ExecInfo.exited:type_name -> vmsan.v1.ExecExited
+	0,  // 12: vmsan.v1.AgentService.Describe:input_type -> vmsan.v1.DescribeRequest
+	2,  // 13: vmsan.v1.AgentService.Configure:input_type -> vmsan.v1.ConfigureRequest
+	5,  // 14: vmsan.v1.AgentService.Exec:input_type -> vmsan.v1.ExecRequest
+	15, // 15: vmsan.v1.AgentService.ListExecs:input_type -> vmsan.v1.ListExecsRequest
+	18, // 16: vmsan.v1.AgentService.Shutdown:input_type -> vmsan.v1.ShutdownRequest
+	1,  // 17: vmsan.v1.AgentService.Describe:output_type -> vmsan.v1.DescribeResponse
+	4,  // 18: vmsan.v1.AgentService.Configure:output_type -> vmsan.v1.ConfigureResponse
+	11, // 19: vmsan.v1.AgentService.Exec:output_type -> vmsan.v1.ExecResponse
+	16, // 20: vmsan.v1.AgentService.ListExecs:output_type -> vmsan.v1.ListExecsResponse
+	19, // 21: vmsan.v1.AgentService.Shutdown:output_type -> vmsan.v1.ShutdownResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name
@@ -1391,7 +1491,7 @@ func file_vmsan_v1_agent_proto_init() {
 	if File_vmsan_v1_agent_proto != nil {
 		return
 	}
-	file_vmsan_v1_agent_proto_msgTypes[3].OneofWrappers = []any{
+	file_vmsan_v1_agent_proto_msgTypes[5].OneofWrappers = []any{
 		(*ExecRequest_Start)(nil),
 		(*ExecRequest_Stdin)(nil),
 		(*ExecRequest_StdinEnd)(nil),
@@ -1399,7 +1499,7 @@ func file_vmsan_v1_agent_proto_init() {
 		(*ExecRequest_Resize)(nil),
 		(*ExecRequest_Attach)(nil),
 	}
-	file_vmsan_v1_agent_proto_msgTypes[9].OneofWrappers = []any{
+	file_vmsan_v1_agent_proto_msgTypes[11].OneofWrappers = []any{
 		(*ExecResponse_Started)(nil),
 		(*ExecResponse_Stdout)(nil),
 		(*ExecResponse_Stderr)(nil),
@@ -1412,7 +1512,7 @@ func file_vmsan_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_vmsan_v1_agent_proto_rawDesc), len(file_vmsan_v1_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -15,6 +15,68 @@ import type { Message } from "@bufbuild/protobuf";
 export declare const file_vmsan_v1_agent: GenFile;
 
 /**
+ * @generated from message vmsan.v1.DescribeRequest
+ */
+export declare type DescribeRequest = Message<"vmsan.v1.DescribeRequest"> & {
+};
+
+/**
+ * @generated from message vmsan.v1.DescribeRequest
+ */
+export declare type DescribeRequestJson = {
+};
+
+/**
+ * Describes the message vmsan.v1.DescribeRequest.
+ * Use `create(DescribeRequestSchema)` to create a new message.
+ */
+export declare const DescribeRequestSchema: GenMessage<DescribeRequest, {jsonType: DescribeRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.DescribeResponse
+ */
+export declare type DescribeResponse = Message<"vmsan.v1.DescribeResponse"> & {
+  /**
+   * Counts the changes of this contract that older hosts do not understand.
+   *
+   * @generated from field: uint32 protocol = 1;
+   */
+  protocol: number;
+
+  /**
+   * Of vmsan, for people.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+};
+
+/**
+ * @generated from message vmsan.v1.DescribeResponse
+ */
+export declare type DescribeResponseJson = {
+  /**
+   * Counts the changes of this contract that older hosts do not understand.
+   *
+   * @generated from field: uint32 protocol = 1;
+   */
+  protocol?: number;
+
+  /**
+   * Of vmsan, for people.
+   *
+   * @generated from field: string version = 2;
+   */
+  version?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.DescribeResponse.
+ * Use `create(DescribeResponseSchema)` to create a new message.
+ */
+export declare const DescribeResponseSchema: GenMessage<DescribeResponse, {jsonType: DescribeResponseJson}>;
+
+/**
  * @generated from message vmsan.v1.ConfigureRequest
  */
 export declare type ConfigureRequest = Message<"vmsan.v1.ConfigureRequest"> & {
@@ -151,6 +213,8 @@ export declare const GuestNetworkSchema: GenMessage<GuestNetwork, {jsonType: Gue
  */
 export declare type ConfigureResponse = Message<"vmsan.v1.ConfigureResponse"> & {
   /**
+   * As in DescribeResponse, which is where hosts read it.
+   *
    * @generated from field: string agent_version = 1;
    */
   agentVersion: string;
@@ -166,6 +230,8 @@ export declare type ConfigureResponse = Message<"vmsan.v1.ConfigureResponse"> & 
  */
 export declare type ConfigureResponseJson = {
   /**
+   * As in DescribeResponse, which is where hosts read it.
+   *
    * @generated from field: string agent_version = 1;
    */
   agentVersion?: string;
@@ -973,6 +1039,17 @@ export declare const ShutdownResponseSchema: GenMessage<ShutdownResponse, {jsonT
  * @generated from service vmsan.v1.AgentService
  */
 export declare const AgentService: GenService<{
+  /**
+   * Describe says which agent this is: a host's first call. Agents from before
+   * it was there answer UNIMPLEMENTED, and speak protocol 1.
+   *
+   * @generated from rpc vmsan.v1.AgentService.Describe
+   */
+  describe: {
+    methodKind: "unary";
+    input: typeof DescribeRequestSchema;
+    output: typeof DescribeResponseSchema;
+  },
   /**
    * Configure gives a booted guest its identity: hostname, network, clock and
    * entropy. Idempotent. The VM is "running" once this has returned.

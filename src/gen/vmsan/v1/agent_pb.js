@@ -12,133 +12,147 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
  * Describes the file vmsan/v1/agent.proto.
  */
 export const file_vmsan_v1_agent = /*@__PURE__*/
-  fileDesc("ChR2bXNhbi92MS9hZ2VudC5wcm90bxIIdm1zYW4udjEidgoQQ29uZmlndXJlUmVxdWVzdBIQCghob3N0bmFtZRgBIAEoCRInCgduZXR3b3JrGAIgASgLMhYudm1zYW4udjEuR3Vlc3ROZXR3b3JrEhYKDnRpbWVfdW5peF9uYW5vGAMgASgDEg8KB2VudHJvcHkYBCABKAwiUgoMR3Vlc3ROZXR3b3JrEg8KB2FkZHJlc3MYASABKAkSDwoHZ2F0ZXdheRgCIAEoCRITCgtuYW1lc2VydmVycxgDIAMoCRILCgNtdHUYBCABKA0iQgoRQ29uZmlndXJlUmVzcG9uc2USFQoNYWdlbnRfdmVyc2lvbhgBIAEoCRIWCg5rZXJuZWxfcmVsZWFzZRgCIAEoCSLcAQoLRXhlY1JlcXVlc3QSJAoFc3RhcnQYASABKAsyEy52bXNhbi52MS5FeGVjU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEicKCXN0ZGluX2VuZBgDIAEoCzISLnZtc2FuLnYxLlN0ZGluRW5kSAASEAoGc2lnbmFsGAQgASgNSAASKAoGcmVzaXplGAUgASgLMhYudm1zYW4udjEuVGVybWluYWxTaXplSAASJgoGYXR0YWNoGAYgASgLMhQudm1zYW4udjEuRXhlY0F0dGFjaEgAQgkKB21lc3NhZ2UiRgoKRXhlY0F0dGFjaBIKCgJpZBgBIAEoCRIQCghyZWNlaXZlZBgCIAEoBBINCgVzdGRpbhgDIAEoCBILCgN0dHkYBCABKAgiLQoMVGVybWluYWxTaXplEgwKBHJvd3MYASABKA0SDwoHY29sdW1ucxgCIAEoDSJxCglFeGVjU3RhcnQSDAoEYXJndhgBIAMoCRILCgNlbnYYAiADKAkSCwoDY3dkGAMgASgJEgwKBHVzZXIYBCABKAkSDQoFc3RkaW4YBSABKAgSHwoDdHR5GAYgASgLMhIudm1zYW4udjEuVGVybWluYWwiPgoIVGVybWluYWwSJAoEc2l6ZRgBIAEoCzIWLnZtc2FuLnYxLlRlcm1pbmFsU2l6ZRIMCgR0ZXJtGAIgASgJIgoKCFN0ZGluRW5kIrcBCgxFeGVjUmVzcG9uc2USKAoHc3RhcnRlZBgBIAEoCzIVLnZtc2FuLnYxLkV4ZWNTdGFydGVkSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASJgoGZXhpdGVkGAQgASgLMhQudm1zYW4udjEuRXhlY0V4aXRlZEgAEiYKBmZhaWxlZBgFIAEoCzIULnZtc2FuLnYxLkV4ZWNGYWlsZWRIAEIJCgdtZXNzYWdlIkkKC0V4ZWNTdGFydGVkEgsKA3BpZBgBIAEoDRIKCgJpZBgCIAEoCRIMCgRsb3N0GAMgASgEEhMKC3N0ZGluX2dpdmVuGAQgASgEIioKCkV4ZWNFeGl0ZWQSDAoEY29kZRgBIAEoDRIOCgZzaWduYWwYAiABKA0iKwoKRXhlY0ZhaWxlZBIMCgRjb2RlGAEgASgNEg8KB21lc3NhZ2UYAiABKAkiEgoQTGlzdEV4ZWNzUmVxdWVzdCI2ChFMaXN0RXhlY3NSZXNwb25zZRIhCgVleGVjcxgBIAMoCzISLnZtc2FuLnYxLkV4ZWNJbmZvIoUBCghFeGVjSW5mbxIKCgJpZBgBIAEoCRILCgNwaWQYAiABKA0SDAoEYXJndhgDIAMoCRINCgVzdGRpbhgEIAEoCBILCgN0dHkYBSABKAgSEAoIYXR0YWNoZWQYBiABKAgSJAoGZXhpdGVkGAcgASgLMhQudm1zYW4udjEuRXhlY0V4aXRlZCIjCg9TaHV0ZG93blJlcXVlc3QSEAoIZ3JhY2VfbXMYASABKA0iEgoQU2h1dGRvd25SZXNwb25zZTKYAgoMQWdlbnRTZXJ2aWNlEkQKCUNvbmZpZ3VyZRIaLnZtc2FuLnYxLkNvbmZpZ3VyZVJlcXVlc3QaGy52bXNhbi52MS5Db25maWd1cmVSZXNwb25zZRI5CgRFeGVjEhUudm1zYW4udjEuRXhlY1JlcXVlc3QaFi52bXNhbi52MS5FeGVjUmVzcG9uc2UoATABEkQKCUxpc3RFeGVjcxIaLnZtc2FuLnYxLkxpc3RFeGVjc1JlcXVlc3QaGy52bXNhbi52MS5MaXN0RXhlY3NSZXNwb25zZRJBCghTaHV0ZG93bhIZLnZtc2FuLnYxLlNodXRkb3duUmVxdWVzdBoaLnZtc2FuLnYxLlNodXRkb3duUmVzcG9uc2VCIlogdm1zYW4vYWdlbnQvZ2VuL3Ztc2FuL3YxO3Ztc2FudjFiBnByb3RvMw");
+  fileDesc("ChR2bXNhbi92MS9hZ2VudC5wcm90bxIIdm1zYW4udjEiEQoPRGVzY3JpYmVSZXF1ZXN0IjUKEERlc2NyaWJlUmVzcG9uc2USEAoIcHJvdG9jb2wYASABKA0SDwoHdmVyc2lvbhgCIAEoCSJ2ChBDb25maWd1cmVSZXF1ZXN0EhAKCGhvc3RuYW1lGAEgASgJEicKB25ldHdvcmsYAiABKAsyFi52bXNhbi52MS5HdWVzdE5ldHdvcmsSFgoOdGltZV91bml4X25hbm8YAyABKAMSDwoHZW50cm9weRgEIAEoDCJSCgxHdWVzdE5ldHdvcmsSDwoHYWRkcmVzcxgBIAEoCRIPCgdnYXRld2F5GAIgASgJEhMKC25hbWVzZXJ2ZXJzGAMgAygJEgsKA210dRgEIAEoDSJCChFDb25maWd1cmVSZXNwb25zZRIVCg1hZ2VudF92ZXJzaW9uGAEgASgJEhYKDmtlcm5lbF9yZWxlYXNlGAIgASgJItwBCgtFeGVjUmVxdWVzdBIkCgVzdGFydBgBIAEoCzITLnZtc2FuLnYxLkV4ZWNTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASJwoJc3RkaW5fZW5kGAMgASgLMhIudm1zYW4udjEuU3RkaW5FbmRIABIQCgZzaWduYWwYBCABKA1IABIoCgZyZXNpemUYBSABKAsyFi52bXNhbi52MS5UZXJtaW5hbFNpemVIABImCgZhdHRhY2gYBiABKAsyFC52bXNhbi52MS5FeGVjQXR0YWNoSABCCQoHbWVzc2FnZSJGCgpFeGVjQXR0YWNoEgoKAmlkGAEgASgJEhAKCHJlY2VpdmVkGAIgASgEEg0KBXN0ZGluGAMgASgIEgsKA3R0eRgEIAEoCCItCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNInEKCUV4ZWNTdGFydBIMCgRhcmd2GAEgAygJEgsKA2VudhgCIAMoCRILCgNjd2QYAyABKAkSDAoEdXNlchgEIAEoCRINCgVzdGRpbhgFIAEoCBIfCgN0dHkYBiABKAsyEi52bXNhbi52MS5UZXJtaW5hbCI+CghUZXJtaW5hbBIkCgRzaXplGAEgASgLMhYudm1zYW4udjEuVGVybWluYWxTaXplEgwKBHRlcm0YAiABKAkiCgoIU3RkaW5FbmQitwEKDEV4ZWNSZXNwb25zZRIoCgdzdGFydGVkGAEgASgLMhUudm1zYW4udjEuRXhlY1N0YXJ0ZWRIABIQCgZzdGRvdXQYAiABKAxIABIQCgZzdGRlcnIYAyABKAxIABImCgZleGl0ZWQYBCABKAsyFC52bXNhbi52MS5FeGVjRXhpdGVkSAASJgoGZmFpbGVkGAUgASgLMhQudm1zYW4udjEuRXhlY0ZhaWxlZEgAQgkKB21lc3NhZ2UiSQoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgNEgoKAmlkGAIgASgJEgwKBGxvc3QYAyABKAQSEwoLc3RkaW5fZ2l2ZW4YBCABKAQiKgoKRXhlY0V4aXRlZBIMCgRjb2RlGAEgASgNEg4KBnNpZ25hbBgCIAEoDSIrCgpFeGVjRmFpbGVkEgwKBGNvZGUYASABKA0SDwoHbWVzc2FnZRgCIAEoCSISChBMaXN0RXhlY3NSZXF1ZXN0IjYKEUxpc3RFeGVjc1Jlc3BvbnNlEiEKBWV4ZWNzGAEgAygLMhIudm1zYW4udjEuRXhlY0luZm8ihQEKCEV4ZWNJbmZvEgoKAmlkGAEgASgJEgsKA3BpZBgCIAEoDRIMCgRhcmd2GAMgAygJEg0KBXN0ZGluGAQgASgIEgsKA3R0eRgFIAEoCBIQCghhdHRhY2hlZBgGIAEoCBIkCgZleGl0ZWQYByABKAsyFC52bXNhbi52MS5FeGVjRXhpdGVkIiMKD1NodXRkb3duUmVxdWVzdBIQCghncmFjZV9tcxgBIAEoDSISChBTaHV0ZG93blJlc3BvbnNlMtsCCgxBZ2VudFNlcnZpY2USQQoIRGVzY3JpYmUSGS52bXNhbi52MS5EZXNjcmliZVJlcXVlc3QaGi52bXNhbi52MS5EZXNjcmliZVJlc3BvbnNlEkQKCUNvbmZpZ3VyZRIaLnZtc2FuLnYxLkNvbmZpZ3VyZVJlcXVlc3QaGy52bXNhbi52MS5Db25maWd1cmVSZXNwb25zZRI5CgRFeGVjEhUudm1zYW4udjEuRXhlY1JlcXVlc3QaFi52bXNhbi52MS5FeGVjUmVzcG9uc2UoATABEkQKCUxpc3RFeGVjcxIaLnZtc2FuLnYxLkxpc3RFeGVjc1JlcXVlc3QaGy52bXNhbi52MS5MaXN0RXhlY3NSZXNwb25zZRJBCghTaHV0ZG93bhIZLnZtc2FuLnYxLlNodXRkb3duUmVxdWVzdBoaLnZtc2FuLnYxLlNodXRkb3duUmVzcG9uc2VCIlogdm1zYW4vYWdlbnQvZ2VuL3Ztc2FuL3YxO3Ztc2FudjFiBnByb3RvMw");
+
+/**
+ * Describes the message vmsan.v1.DescribeRequest.
+ * Use `create(DescribeRequestSchema)` to create a new message.
+ */
+export const DescribeRequestSchema = /*@__PURE__*/
+  messageDesc(file_vmsan_v1_agent, 0);
+
+/**
+ * Describes the message vmsan.v1.DescribeResponse.
+ * Use `create(DescribeResponseSchema)` to create a new message.
+ */
+export const DescribeResponseSchema = /*@__PURE__*/
+  messageDesc(file_vmsan_v1_agent, 1);
 
 /**
  * Describes the message vmsan.v1.ConfigureRequest.
  * Use `create(ConfigureRequestSchema)` to create a new message.
  */
 export const ConfigureRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 0);
+  messageDesc(file_vmsan_v1_agent, 2);
 
 /**
  * Describes the message vmsan.v1.GuestNetwork.
  * Use `create(GuestNetworkSchema)` to create a new message.
  */
 export const GuestNetworkSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 1);
+  messageDesc(file_vmsan_v1_agent, 3);
 
 /**
  * Describes the message vmsan.v1.ConfigureResponse.
  * Use `create(ConfigureResponseSchema)` to create a new message.
  */
 export const ConfigureResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 2);
+  messageDesc(file_vmsan_v1_agent, 4);
 
 /**
  * Describes the message vmsan.v1.ExecRequest.
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 3);
+  messageDesc(file_vmsan_v1_agent, 5);
 
 /**
  * Describes the message vmsan.v1.ExecAttach.
  * Use `create(ExecAttachSchema)` to create a new message.
  */
 export const ExecAttachSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 4);
+  messageDesc(file_vmsan_v1_agent, 6);
 
 /**
  * Describes the message vmsan.v1.TerminalSize.
  * Use `create(TerminalSizeSchema)` to create a new message.
  */
 export const TerminalSizeSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 5);
+  messageDesc(file_vmsan_v1_agent, 7);
 
 /**
  * Describes the message vmsan.v1.ExecStart.
  * Use `create(ExecStartSchema)` to create a new message.
  */
 export const ExecStartSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 6);
+  messageDesc(file_vmsan_v1_agent, 8);
 
 /**
  * Describes the message vmsan.v1.Terminal.
  * Use `create(TerminalSchema)` to create a new message.
  */
 export const TerminalSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 7);
+  messageDesc(file_vmsan_v1_agent, 9);
 
 /**
  * Describes the message vmsan.v1.StdinEnd.
  * Use `create(StdinEndSchema)` to create a new message.
  */
 export const StdinEndSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 8);
+  messageDesc(file_vmsan_v1_agent, 10);
 
 /**
  * Describes the message vmsan.v1.ExecResponse.
  * Use `create(ExecResponseSchema)` to create a new message.
  */
 export const ExecResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 9);
+  messageDesc(file_vmsan_v1_agent, 11);
 
 /**
  * Describes the message vmsan.v1.ExecStarted.
  * Use `create(ExecStartedSchema)` to create a new message.
  */
 export const ExecStartedSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 10);
+  messageDesc(file_vmsan_v1_agent, 12);
 
 /**
  * Describes the message vmsan.v1.ExecExited.
  * Use `create(ExecExitedSchema)` to create a new message.
  */
 export const ExecExitedSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 11);
+  messageDesc(file_vmsan_v1_agent, 13);
 
 /**
  * Describes the message vmsan.v1.ExecFailed.
  * Use `create(ExecFailedSchema)` to create a new message.
  */
 export const ExecFailedSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 12);
+  messageDesc(file_vmsan_v1_agent, 14);
 
 /**
  * Describes the message vmsan.v1.ListExecsRequest.
  * Use `create(ListExecsRequestSchema)` to create a new message.
  */
 export const ListExecsRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 13);
+  messageDesc(file_vmsan_v1_agent, 15);
 
 /**
  * Describes the message vmsan.v1.ListExecsResponse.
  * Use `create(ListExecsResponseSchema)` to create a new message.
  */
 export const ListExecsResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 14);
+  messageDesc(file_vmsan_v1_agent, 16);
 
 /**
  * Describes the message vmsan.v1.ExecInfo.
  * Use `create(ExecInfoSchema)` to create a new message.
  */
 export const ExecInfoSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 15);
+  messageDesc(file_vmsan_v1_agent, 17);
 
 /**
  * Describes the message vmsan.v1.ShutdownRequest.
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 16);
+  messageDesc(file_vmsan_v1_agent, 18);
 
 /**
  * Describes the message vmsan.v1.ShutdownResponse.
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_agent, 17);
+  messageDesc(file_vmsan_v1_agent, 19);
 
 /**
  * @generated from service vmsan.v1.AgentService

@@ -37,6 +37,8 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
+	// AgentServiceDescribeProcedure is the fully-qualified name of the AgentService's Describe RPC.
+	AgentServiceDescribeProcedure = "/vmsan.v1.AgentService/Describe"
 	// AgentServiceConfigureProcedure is the fully-qualified name of the AgentService's Configure RPC.
 	AgentServiceConfigureProcedure = "/vmsan.v1.AgentService/Configure"
 	// AgentServiceExecProcedure is the fully-qualified name of the AgentService's Exec RPC.
@@ -49,6 +51,9 @@ const (
 
 // AgentServiceClient is a client for the vmsan.v1.AgentService service.
 type AgentServiceClient interface {
+	// Describe says which agent this is: a host's first call. Agents from before
+	// it was there answer UNIMPLEMENTED, and speak protocol 1.
+	Describe(context.Context, *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error)
 	// Configure gives a booted guest its identity: hostname, network, clock and
 	// entropy. Idempotent. The VM is "running" once this has returned.
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
@@ -80,6 +85,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 	baseURL = strings.TrimRight(baseURL, "/")
 	agentServiceMethods := v1.File_vmsan_v1_agent_proto.Services().ByName("AgentService").Methods()
 	return &agentServiceClient{
+		describe: connect.NewClient[v1.DescribeRequest, v1.DescribeResponse](
+			httpClient,
+			baseURL+AgentServiceDescribeProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("Describe")),
+			connect.WithClientOptions(opts...),
+		),
 		configure: connect.NewClient[v1.ConfigureRequest, v1.ConfigureResponse](
 			httpClient,
 			baseURL+AgentServiceConfigureProcedure,
@@ -109,10 +120,16 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 
 // agentServiceClient implements AgentServiceClient.
 type agentServiceClient struct {
+	describe  *connect.Client[v1.DescribeRequest, v1.DescribeResponse]
 	configure *connect.Client[v1.ConfigureRequest, v1.ConfigureResponse]
 	exec      *connect.Client[v1.ExecRequest, v1.ExecResponse]
 	listExecs *connect.Client[v1.ListExecsRequest, v1.ListExecsResponse]
 	shutdown  *connect.Client[v1.ShutdownRequest, v1.ShutdownResponse]
+}
+
+// Describe calls vmsan.v1.AgentService.Describe.
+func (c *agentServiceClient) Describe(ctx context.Context, req *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error) {
+	return c.describe.CallUnary(ctx, req)
 }
 
 // Configure calls vmsan.v1.AgentService.Configure.
@@ -137,6 +154,9 @@ func (c *agentServiceClient) Shutdown(ctx context.Context, req *connect.Request[
 
 // AgentServiceHandler is an implementation of the vmsan.v1.AgentService service.
 type AgentServiceHandler interface {
+	// Describe says which agent this is: a host's first call. Agents from before
+	// it was there answer UNIMPLEMENTED, and speak protocol 1.
+	Describe(context.Context, *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error)
 	// Configure gives a booted guest its identity: hostname, network, clock and
 	// entropy. Idempotent. The VM is "running" once this has returned.
 	Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error)
@@ -164,6 +184,12 @@ type AgentServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	agentServiceMethods := v1.File_vmsan_v1_agent_proto.Services().ByName("AgentService").Methods()
+	agentServiceDescribeHandler := connect.NewUnaryHandler(
+		AgentServiceDescribeProcedure,
+		svc.Describe,
+		connect.WithSchema(agentServiceMethods.ByName("Describe")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceConfigureHandler := connect.NewUnaryHandler(
 		AgentServiceConfigureProcedure,
 		svc.Configure,
@@ -190,6 +216,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 	)
 	return "/vmsan.v1.AgentService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case AgentServiceDescribeProcedure:
+			agentServiceDescribeHandler.ServeHTTP(w, r)
 		case AgentServiceConfigureProcedure:
 			agentServiceConfigureHandler.ServeHTTP(w, r)
 		case AgentServiceExecProcedure:
@@ -206,6 +234,10 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 
 // UnimplementedAgentServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedAgentServiceHandler struct{}
+
+func (UnimplementedAgentServiceHandler) Describe(context.Context, *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("vmsan.v1.AgentService.Describe is not implemented"))
+}
 
 func (UnimplementedAgentServiceHandler) Configure(context.Context, *connect.Request[v1.ConfigureRequest]) (*connect.Response[v1.ConfigureResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("vmsan.v1.AgentService.Configure is not implemented"))
