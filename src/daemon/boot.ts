@@ -61,7 +61,7 @@ export async function bootGuest(
   for (let attempt = 1; ; attempt += 1) {
     try {
       const agent = await Promise.race([
-        meetConfigured(context, vm, machine),
+        introduce(context, vm, machine),
         // One that stands still will not answer.
         machine.stalled.then(() => null),
       ]);
@@ -83,6 +83,21 @@ export async function bootGuest(
   }
 }
 
+/** Meets a booting guest's agent and gives it its identity: once more when it does not take it. */
+async function introduce(context: Context, vm: VmRecord, machine: Machine): Promise<GuestAgent> {
+  for (let attempt = 1; ; attempt += 1) {
+    const agent = await meetAgent(machine, BOOT_DEADLINE_MS);
+    try {
+      await configure(context, vm, agent);
+      return agent;
+    } catch (error) {
+      agent.close();
+      if (attempt === TRIES) throw error;
+      context.log.warn({ vm: vm.id, error: messageOf(error) }, 'the agent is met again');
+    }
+  }
+}
+
 /** Connects to the agent of a machine. @throws Failure when the machine ends first */
 export async function meetAgent(machine: Machine, deadlineMs: number): Promise<GuestAgent> {
   const ended = new AbortController();
@@ -90,16 +105,6 @@ export async function meetAgent(machine: Machine, deadlineMs: number): Promise<G
     ended.abort(new Failure('unavailable', 'the machine ended before its agent answered'));
   });
   return connectAgent(machine.agentSocket, { deadlineMs, signal: ended.signal });
-}
-
-async function meetConfigured(
-  context: Context,
-  vm: VmRecord,
-  machine: Machine,
-): Promise<GuestAgent> {
-  const agent = await meetAgent(machine, BOOT_DEADLINE_MS);
-  await configure(context, vm, agent);
-  return agent;
 }
 
 async function configure(context: Context, vm: VmRecord, agent: GuestAgent): Promise<void> {

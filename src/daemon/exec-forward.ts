@@ -6,15 +6,14 @@ import {
 } from 'node:http2';
 import { pipeline } from 'node:stream';
 import { VM_HEADER } from '../api/handshake.ts';
-import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
 import type { GuestAgent } from '../guest/agent.ts';
 import { Failure } from '../host/failure.ts';
 import type { Context } from './context.ts';
 import { standsStill } from './disk-space.ts';
 import { findVm } from './find.ts';
 
-/** The only call of the agent's that users make; its path on both sockets. */
-export const EXEC_PATH = `/${AgentService.typeName}/Exec`;
+/** The only call of the agent's that users make has the same path on both sockets. */
+export { EXEC_PATH } from '../guest/session.ts';
 
 /** Tells the caller that it was not us (src/api/http.ts): a word that HTTP/2 has for proxies. */
 const GUEST_BROKE_OFF = constants.NGHTTP2_CONNECT_ERROR;

@@ -13,7 +13,7 @@ const HEADERS = new Headers({ [VM_HEADER]: 'web' });
 function daemonWith(agent: Promise<GuestAgent>): Context {
   agent.catch(() => {});
   const vm = { id: 'vm-00000001', name: 'web', state: 'running' };
-  const live = new Map([[vm.id, { agent }]]);
+  const live = new Map([[vm.id, { agent, machine: { stall: null } }]]);
   return { store: { vms: () => [vm] }, live } as unknown as Context;
 }
 

@@ -42,6 +42,8 @@ export interface GuestAgent {
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 /** What a call may take that only has to be answered, unless told otherwise. */
 const ANSWER_MS = 10_000;
+/** How long the first try waits for the first answer; each next one twice as long. */
+const FIRST_ANSWER_MS = 2_000;
 /** The agent's own words, in a message to the user. */
 const MAX_WORDS = 300;
 
@@ -57,8 +59,27 @@ export async function connectAgent(
   options: { deadlineMs: number; answerMs?: number; signal?: AbortSignal },
 ): Promise<GuestAgent> {
   const { answerMs = ANSWER_MS } = options;
-  const session = await startSession(await openChannel(socketPath, options));
-  const client = createClient(
+  const end = performance.now() + options.deadlineMs;
+  for (let patience = FIRST_ANSWER_MS; ; patience *= 2) {
+    const deadlineMs = end - performance.now();
+    const session = await startSession(await openChannel(socketPath, { ...options, deadlineMs }));
+    const client = clientOf(session);
+    try {
+      refuseUnknown(await describe(client, Math.min(patience, answerMs)));
+      return agentOf(session, client, answerMs);
+    } catch (error) {
+      session.close();
+      options.signal?.throwIfAborted();
+      // The guest's kernel tells of a host's end and of the next one's bytes in any
+      // order. An agent that hears last of the end takes it for ours, and the rest of
+      // ours for nobody's: it answers the next hello.
+      if (!isLate(error) || performance.now() + patience >= end) throw told('Describe', error);
+    }
+  }
+}
+
+function clientOf(session: AgentSession): Client<typeof AgentService> {
+  return createClient(
     AgentService,
     createConnectTransport({
       baseUrl: AUTHORITY,
@@ -69,13 +90,14 @@ export async function connectAgent(
       writeMaxBytes: MAX_MESSAGE_BYTES,
     }),
   );
+}
+
+function agentOf(
+  session: AgentSession,
+  client: Client<typeof AgentService>,
+  answerMs: number,
+): GuestAgent {
   const { closed, close } = session;
-  try {
-    refuseUnknown(await describe(client, answerMs));
-  } catch (error) {
-    close();
-    throw error;
-  }
   return {
     client,
     get open() {
@@ -85,14 +107,20 @@ export async function connectAgent(
     close,
     request: (headers) => session.request(headers),
     async configure(identity) {
-      await told('Configure', client.configure(identity, { timeoutMs: answerMs }));
+      try {
+        await client.configure(identity, { timeoutMs: answerMs });
+      } catch (error) {
+        throw told('Configure', error);
+      }
     },
     async listExecs() {
       return (await told('ListExecs', client.listExecs({}, { timeoutMs: answerMs }))).execs;
     },
     async shutdown(graceMs) {
       try {
-        await told('Shutdown', client.shutdown({ graceMs }, { timeoutMs: graceMs + answerMs }));
+        await client.shutdown({ graceMs }, { timeoutMs: graceMs + answerMs });
+      } catch (error) {
+        throw told('Shutdown', error);
       } finally {
         // The agent turns the power off when its host has hung up.
         close();
@@ -122,7 +150,7 @@ async function describe(
     if (error instanceof ConnectError && error.code === Code.Unimplemented) {
       return { protocol: 1, version: '0.1.0' };
     }
-    return told('Describe', Promise.reject(error as Error));
+    throw error;
   }
 }
 
@@ -132,14 +160,15 @@ function refuseUnknown({ protocol, version }: Described): void {
   throw new Failure('conflict', `${its}, this daemon ${SPOKEN}`);
 }
 
-/** An answer, or one short error although the agent may have said much. */
-async function told<T>(call: string, answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    const words = messageOf(error).slice(0, MAX_WORDS);
-    throw new Failure('unavailable', `the guest’s agent, asked to ${call}: ${words}`);
-  }
+function isLate(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.DeadlineExceeded;
+}
+
+/** One short failure, although the agent may have said much. */
+function told(call: string, error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  const words = messageOf(error).slice(0, MAX_WORDS);
+  return new Failure('unavailable', `the guest’s agent, asked to ${call}: ${words}`);
 }
 
 type SessionManager = NonNullable<

@@ -10,6 +10,8 @@ import { goodAgent } from './testing/good-agent.ts';
 import { hostileAgent, NO_ECHO, type HostileAgent } from './testing/hostile-agent.ts';
 
 const DEADLINE_MS = 20_000;
+/** For an attack: one try, and perhaps a second. */
+const ATTACK_MS = 2_000;
 /** Node's own heap comes and goes by some ten MiB. */
 const MAX_GROWTH = 96 * 1024 * 1024;
 
@@ -27,7 +29,7 @@ const ENDLESS: AttackName[] = [
 async function suffer(agent: HostileAgent, answerMs: number): Promise<unknown> {
   let connection: GuestAgent | undefined;
   try {
-    connection = await connectAgent(agent.path, { deadlineMs: DEADLINE_MS, answerMs });
+    connection = await connectAgent(agent.path, { deadlineMs: ATTACK_MS, answerMs });
     await connection.configure({ hostname: 'web' });
     return null;
   } catch (error) {

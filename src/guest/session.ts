@@ -5,6 +5,7 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { AgentService } from '../gen/vmsan/v1/agent_pb.js';
 import { Failure } from '../host/failure.ts';
 
 /** The HTTP/2 connection to an agent that may be hostile: bounded, and watched. */
@@ -19,6 +20,8 @@ export interface AgentSession {
 }
 
 export const AUTHORITY = 'http://agent';
+/** The only call whose answer is long. */
+export const EXEC_PATH = `/${AgentService.typeName}/Exec`;
 
 /**
  * The agent runs at most 32 execs. When the readers of all of them stall, their
@@ -32,8 +35,8 @@ const MAX_HEADERS = 64;
 const MAX_FRAME_BYTES = 1024 * 1024;
 
 /**
- * What the agent may send while nobody has asked it anything: the rest of calls
- * that were given up fits in the connection's window. Every frame costs the
+ * What the agent may send while no exec is open: short answers, and the rest of
+ * execs that were given up, which fits in the connection's window. Every frame costs the
  * daemon's one thread time, also those that HTTP/2 lets anyone send for ever.
  */
 const IDLE_BYTES = 2 * CONNECTION_WINDOW;
@@ -70,8 +73,8 @@ export async function startSession(socket: Socket): Promise<AgentSession> {
     throw new Failure('unavailable', message, { cause: why });
   }
   session.setLocalWindowSize(CONNECTION_WINDOW);
-  const calls = new Set<ClientHttp2Stream>();
-  watch(session, socket, calls);
+  const execs = new Set<ClientHttp2Stream>();
+  watch(session, socket, execs);
   const isOpen = () => !session.closed && !session.destroyed;
   return {
     get open() {
@@ -83,8 +86,10 @@ export async function startSession(socket: Socket): Promise<AgentSession> {
         throw new Failure('unavailable', 'the connection to the guest’s agent is gone');
       }
       const stream = session.request(headers);
-      calls.add(stream);
-      stream.once('close', () => calls.delete(stream));
+      if (headers[':path'] === EXEC_PATH) {
+        execs.add(stream);
+        stream.once('close', () => execs.delete(stream));
+      }
       return stream;
     },
     close() {
@@ -95,15 +100,15 @@ export async function startSession(socket: Socket): Promise<AgentSession> {
   };
 }
 
-/** Ends a session whose agent sends without end although no call is open. */
+/** Ends a session whose agent sends without end although no exec is open. */
 function watch(
   session: ClientHttp2Session,
   socket: Socket,
-  calls: ReadonlySet<ClientHttp2Stream>,
+  execs: ReadonlySet<ClientHttp2Stream>,
 ): void {
   let asked = socket.bytesRead;
   const timer = setInterval(() => {
-    if (calls.size > 0) asked = socket.bytesRead;
+    if (execs.size > 0) asked = socket.bytesRead;
     else if (socket.bytesRead - asked > IDLE_BYTES) {
       session.destroy(new Error('the agent sends without end although nobody asked it'));
     }
