@@ -61,7 +61,7 @@ describe('exec -t', () => {
       terminal.type('tail -f /dev/null -n 1002\r');
       await until('the job runs', async () => (await pgrep('tail -f /dev/null -n 1002')) === 0);
       terminal.type('\x1a');
-      terminal.type('jobs -s; kill %1; exit 5\r');
+      terminal.type('jobs -s; kill %1; wait; exit 5\r');
       await terminal.shows(/Stopped +tail -f .dev.null -n 1002/);
       const { code, restored } = await terminal.ended;
       assert.deepEqual({ code, restored }, { code: 5, restored: true });
