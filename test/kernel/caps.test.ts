@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import type { PolicyWords } from '../../src/policy/policy.ts';
 import { CAPS } from '../../src/net/vm-caps.ts';
 import { killGroup } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
@@ -33,6 +34,18 @@ const DENIED: Probe[] = [
   { destination, protocol: 'icmp' },
 ]);
 
+const BY_NAME = { ...STRICT, allowedDomains: ['*.example.com', 'db.example.com:5432'] };
+/** Under domain rules the web's ports go to the proxy, and what evades names is denied. */
+const DENIED_BY_NAME: Probe[] = [
+  ...DENIED.filter(({ destination, port }) => {
+    const proxied = [world.github.address, world.host.address] as string[];
+    return port !== world.ports.http || !proxied.includes(destination);
+  }),
+  { destination: world.github.address, protocol: 'tcp', port: 853 },
+  { destination: world.github.address, protocol: 'udp', port: 443 },
+  { destination: world.github.address, protocol: 'tcp', port: world.ports.lines },
+];
+
 describe('the caps of a VM', () => {
   let lab: Lab;
   let networks: WiredNetworks;
@@ -54,7 +67,7 @@ describe('the caps of a VM', () => {
     await lab?.stop();
   });
 
-  const setPolicy = (policy: 'allow-all' | typeof STRICT) =>
+  const setPolicy = (policy: 'allow-all' | PolicyWords) =>
     networks.do({ do: 'policy', slot: 1, policy, generation: ++generation });
   const setCaps = (caps: Partial<typeof CAPS>) => networks.do({ do: 'caps', slot: 1, caps });
   const inNetns = (...argv: string[]) =>
@@ -91,13 +104,13 @@ describe('the caps of a VM', () => {
     return JSON.parse(stdout) as Outcome[];
   }
 
-  async function everyDenyHolds(): Promise<void> {
+  async function everyDenyHolds(denied = DENIED): Promise<void> {
     const mark = await lab.mark();
     assert.deepEqual(
-      await probe(DENIED),
-      DENIED.map(() => 'refused'),
+      await probe(denied),
+      denied.map(() => 'refused'),
     );
-    const to = new Set(DENIED.map(({ destination }) => destination));
+    const to = new Set(denied.map(({ destination }) => destination));
     const arrived = await lab.arrivals(mark);
     assert.deepEqual(
       arrived.filter(({ address }) => to.has(address)),
@@ -152,6 +165,9 @@ describe('the caps of a VM', () => {
     await setPolicy(STRICT);
     await everyDenyHolds();
     assert.equal(await flows.ask(), 3, 'what is still allowed goes on');
+    await setPolicy(BY_NAME);
+    await everyDenyHolds(DENIED_BY_NAME);
+    assert.equal(await flows.ask(), 3, 'by address');
     await networks.do({ do: 'policy', slot: 1, policy: 'deny-all', generation: ++generation });
     await everyDenyHolds();
     assert.equal(await flows.ask(), 0, 'what is not has ended');
@@ -168,6 +184,8 @@ describe('the caps of a VM', () => {
     await setPolicy(STRICT);
     await everyDenyHolds();
     await reaches(1);
+    await setPolicy(BY_NAME);
+    await everyDenyHolds(DENIED_BY_NAME);
   });
 
   test('the host forgets a flow soon after its end, and a question of the gate’s', async () => {

@@ -122,9 +122,11 @@ export class DoomedLab implements AsyncDisposable {
   async inVain(operation: Promise<ExecResult>): Promise<void> {
     let over = false;
     void operation.finally(() => (over = true));
-    await until('the guest boots, or nothing does any more', async () => {
-      return over || (await this.#hostHas('ip -o link', /: vm-\w+@.*[<,]UP[,>]/));
-    });
+    await until(
+      'the guest boots, or nothing does any more',
+      async () => over || (await this.#hostHas('ip -o link', /: vm-\w+@.*[<,]UP[,>]/)),
+      { deadlineMs: 60_000 },
+    );
     await until(
       'it has failed',
       async () => {
