@@ -70,7 +70,10 @@ async function settle(context: Context, id: string, { machine, leaving }: LiveVm
   if (vm?.state !== 'running') return;
   // Meanwhile it may have been started again.
   if (!isDeepStrictEqual(vm.process, machine.process)) return;
-  await runTeardown('clean up', vm.name, haltSteps(context, vm, 'it ended by itself'));
+  const why = context.controlGroups.ranOutOfMemory(id)
+    ? 'its QEMU used more memory than its limit'
+    : 'it ended by itself';
+  await runTeardown('clean up', vm.name, haltSteps(context, vm, why));
 }
 
 /**

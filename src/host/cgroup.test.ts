@@ -94,6 +94,9 @@ describe('control groups', () => {
     assert.equal(read('ours/one/pids.max'), '20');
     enterGroups(entered, 42);
     assert.equal(read('ours/one/cgroup.procs'), '42');
+    assert.ok(!groups.ranOutOfMemory('one'));
+    writeFileSync(join(root, 'ours/one/memory.events'), 'oom 3\noom_kill 1\n');
+    assert.ok(groups.ranOutOfMemory('one'));
     groups.make('two', LIMITS);
     groups.make('two', LIMITS);
     assert.deepEqual(groups.children().toSorted(), ['one', 'two']);

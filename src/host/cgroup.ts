@@ -100,6 +100,21 @@ export class ControlGroups {
     this.#removeParents();
   }
 
+  /** Whether the kernel has ended a process of a child's because its memory limit was reached. */
+  ranOutOfMemory(child: string): boolean {
+    return this.hierarchies.some((hierarchy) => {
+      if (!hierarchy.controllers.includes('memory')) return false;
+      const file = hierarchy.version === 1 ? 'memory.oom_control' : 'memory.events';
+      try {
+        const text = readFileSync(join(this.#parent(hierarchy), child, file), 'utf8');
+        return /^oom_kill [1-9]/m.test(text);
+      } catch (error) {
+        if (isErrno(error, 'ENOENT')) return false;
+        throw error;
+      }
+    });
+  }
+
   /** Every child there is. */
   children(): string[] {
     const names = this.hierarchies.flatMap((hierarchy) => directoriesIn(this.#parent(hierarchy)));

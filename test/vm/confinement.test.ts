@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { VmJson } from '../../src/cli/print/vm.ts';
 import { Lab } from '../lab/lab.ts';
+import { until } from '../lab/until.ts';
 
 const DISK_BYTES = 1024 ** 3;
 
@@ -115,6 +116,22 @@ describe('what a VM may use of its host', () => {
     await lab.vmsan(['rm', '--force', 'web'], { check: true });
     const own = 'vmsan-$(stat -L -c %i /proc/self/ns/net)';
     assert.equal(await sh(`find /sys/fs/cgroup -type d -name ${own}`), '');
+  });
+
+  test('a QEMU that needs more memory than its limit ends alone, and it is said', async () => {
+    const { id, pid } = await lab.vmsanJson<VmJson>(['create', '--name', 'greedy']);
+    // Of a limit that nothing can reach we take most away.
+    await sh(`cd $(find /sys/fs/cgroup -type d -name ${id} -path '*/memory/*' | grep . ||
+        find /sys/fs/cgroup -type d -name ${id})
+      for file in memory.limit_in_bytes memory.memsw.limit_in_bytes memory.max memory.swap.max; do
+        [ ! -e $file ] || echo 350M >$file
+      done`);
+    await lab.vmsan(['exec', 'greedy', 'dd', 'if=/dev/zero', 'of=/dev/null', 'bs=300M', 'count=1']);
+    await until('its event says why', async () =>
+      (await lab.vmsan(['events'])).stdout.includes('its QEMU used more memory than its limit'),
+    );
+    assert.equal((await lab.exec(['test', '-e', `/proc/${pid}`])).exitCode, 1);
+    await lab.vmsan(['rm', 'greedy'], { check: true });
   });
 
   test('where groups cannot be had VMs work, and it is said', async () => {
