@@ -17,7 +17,13 @@ export interface Level {
 export const LEVELS: readonly Level[] = [
   {
     name: 'unit',
-    globs: ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'bench/*.test.ts', 'test/lab/**/*.test.ts'],
+    globs: [
+      'src/**/*.test.ts',
+      'scripts/**/*.test.ts',
+      'bench/*.test.ts',
+      'test/lab/**/*.test.ts',
+      'test/fuzz/*.test.ts',
+    ],
     concurrency: availableParallelism(),
     timeoutMs: 60_000,
     touchesHost: false,

@@ -35,8 +35,11 @@ export function parseDomain(text: string): DomainRule {
   const ports = readPorts(colon === -1 ? undefined : text.slice(colon + 1), quoted(text));
   const wildcard = pattern.startsWith('*.');
   const name = patternName(wildcard ? pattern.slice(2) : pattern, text);
+  const canonical = `${wildcard ? '*.' : ''}${name}${ports.text}`;
+  // Only now that a final dot or digits of another script are gone.
+  if (PORT_ALONE.test(canonical)) throw portAlone(text, canonical);
   return {
-    text: `${wildcard ? '*.' : ''}${name}${ports.text}`,
+    text: canonical,
     name,
     wildcard,
     ports: ports.ranges,
@@ -63,9 +66,23 @@ export function writtenName(text: string): string | null {
   return ascii === '' ? null : normalName(ascii);
 }
 
-/** For a message: in quotes, on one line, and not long. */
+/** For a message: in quotes, on one line, not long, and nothing in it that a terminal would act on. */
 export function quoted(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
+  const short = JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
+  // JSON leaves delete, the C1 controls and marks of writing direction as they are.
+  return short.replaceAll(
+    /[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (odd) => `\\u{${odd.codePointAt(0)?.toString(16)}}`,
+  );
+}
+
+const PORT_ALONE = /^\d+(?:-\d+)?(?:\/\w+)?$/;
+
+function portAlone(text: string, port: string): PolicyError {
+  return new PolicyError(
+    `${quoted(text)} is a port without a name`,
+    `write one port to an item, each with its name: example.com:${port}`,
+  );
 }
 
 const LABEL = /^[a-zA-Z0-9_-]{1,63}$/;
@@ -88,12 +105,7 @@ function refuseWhatIsNoName(text: string): void {
   if (/[\0-\x20\x7f-\xa0\u2028\u2029]/.test(text)) {
     throw new PolicyError(`${quoted(text)} has a space or a control character in it`);
   }
-  if (/^\d+(?:-\d+)?(?:\/\w+)?$/.test(text)) {
-    throw new PolicyError(
-      `${quoted(text)} is a port without a name`,
-      `write one port to an item, each with its name: example.com:${text}`,
-    );
-  }
+  if (PORT_ALONE.test(text)) throw portAlone(text, text);
   if (text.includes('://')) {
     throw new PolicyError(`${quoted(text)} is a URL`, 'write its host name alone');
   }
