@@ -114,7 +114,11 @@ function agentOf(
       }
     },
     async listExecs() {
-      return (await told('ListExecs', client.listExecs({}, { timeoutMs: answerMs }))).execs;
+      try {
+        return (await client.listExecs({}, { timeoutMs: answerMs })).execs;
+      } catch (error) {
+        throw told('ListExecs', error);
+      }
     },
     async shutdown(graceMs) {
       try {
