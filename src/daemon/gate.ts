@@ -90,19 +90,16 @@ export class Gate {
     const octets = ipaddr.IPv4.parse(host.gateIp).octets;
     const path = socketOf(runDir);
     rmSync(path, { force: true });
-    const sockets = [
-      bindUdp(octets, host.dnsPort, QUERY_BYTES),
-      listenTcp(octets, host.dnsPort),
-      listenUnix(path),
-      listenTcp(octets, host.httpPort),
-      listenTcp(octets, host.tlsPort),
-    ];
     const logFile = join(runDir, 'gate.log');
-    if ((statSync(logFile, { throwIfNoEntry: false })?.size ?? 0) > LOG_BYTES) {
-      renameSync(logFile, `${logFile}.1`);
-    }
-    const log = openSync(logFile, 'a', 0o600);
+    const sockets: number[] = [];
+    let log: number | undefined;
     try {
+      sockets.push(bindUdp(octets, host.dnsPort, QUERY_BYTES));
+      sockets.push(listenTcp(octets, host.dnsPort));
+      sockets.push(listenUnix(path));
+      sockets.push(listenTcp(octets, host.httpPort));
+      sockets.push(listenTcp(octets, host.tlsPort));
+      log = openLog(logFile);
       const child = spawnDetached(gateArgv(host.gateUid, readableProgram(runDir)), {
         log,
         inherit: [...sockets, 'pipe'],
@@ -115,7 +112,7 @@ export class Gate {
       return new Gate(process, clientOf(runDir));
     } finally {
       for (const fd of sockets) closeFd(fd);
-      closeSync(log);
+      if (log !== undefined) closeSync(log);
     }
   }
 
@@ -183,6 +180,13 @@ const QUERY_BYTES = 8 * 1024 ** 2;
 
 /** Bytes that the gate's log may have when a gate starts: a longer one is put aside. */
 const LOG_BYTES = 1024 * 1024;
+
+function openLog(file: string): number {
+  if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > LOG_BYTES) {
+    renameSync(file, `${file}.1`);
+  }
+  return openSync(file, 'a', 0o600);
+}
 
 /**
  * A gate that reaches one of these ends and is started anew: names close for a

@@ -79,7 +79,10 @@ export async function serveTcp(fd: number, options: TcpServerOptions): Promise<T
     },
     closeStrangers: () => {
       for (const [socket, { source, vmId }] of open) {
-        if (guestOf(source)?.vmId !== vmId) socket.resetAndDestroy();
+        if (guestOf(source)?.vmId === vmId) continue;
+        // Node 24 keeps the descriptor of one that is reset while it shuts down.
+        if (socket.writableEnded) socket.destroy();
+        else socket.resetAndDestroy();
       }
     },
   };

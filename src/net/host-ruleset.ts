@@ -116,7 +116,7 @@ table inet vmsan {
     iifname @vm_links goto to_host
   }
   chain to_host {
-    ip daddr . meta l4proto . th dport @listeners accept
+    ip daddr . meta l4proto . th dport @listeners goto gate
     iifname . ip daddr @host_open accept
     fib daddr type local goto refuse
     fib daddr type { broadcast, anycast, multicast } drop
@@ -126,9 +126,15 @@ table inet vmsan {
     iifname @vm_links goto listening
   }
   chain listening {
-    ip daddr . meta l4proto . th dport @listeners accept
+    ip daddr . meta l4proto . th dport @listeners goto gate
     iifname . ip daddr @host_open accept
     goto refuse
+  }
+
+  # Without a gate, what listens on every address of the host would be in its place.
+  chain gate {
+    socket wildcard 1 goto refuse
+    accept
   }
 
   chain forward {
