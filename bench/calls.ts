@@ -3,7 +3,21 @@ import type { Series } from './statistics.ts';
 import { api, vmsan } from './vmsan.ts';
 
 const NAME = 'bench';
-const POLICIES = ['deny-all', 'allow-all'];
+
+/** A policy as the API takes it. */
+interface Request {
+  policy: string;
+  allowedCidrs?: string[];
+  deniedCidrs?: string[];
+}
+
+const PLAIN: readonly Request[] = [{ policy: 'deny-all' }, { policy: 'allow-all' }];
+/** 48 networks allowed and 16 denied, others each time. */
+const LISTS: readonly Request[] = [64, 128].map((first) => ({
+  policy: 'custom',
+  allowedCidrs: Array.from({ length: 48 }, (_, index) => `203.0.${first + index}.0/25`),
+  deniedCidrs: Array.from({ length: 16 }, (_, index) => `203.0.${first + index}.16/28`),
+}));
 
 /** What short commands take, whole, as a user waits for them; on a host with one VM. */
 export async function measureCalls(
@@ -19,9 +33,10 @@ export async function measureCalls(
     series.push(await command('exec/cli', counts.calls, () => ['exec', NAME, 'true']));
   }
   if (parts.includes('network')) {
-    const change = (index: number) => ['network', NAME, '--network-policy', policy(index)];
+    const change = (index: number) => ['network', NAME, '--network-policy', plain(index).policy];
     series.push(await command('network/cli', counts.calls, change));
-    series.push(...(await changes(counts.changes)));
+    series.push(...(await changes('network', PLAIN, counts.changes)));
+    series.push(...(await changes('network/lists', LISTS, counts.changes)));
   }
   await vmsan('rm', '--force', NAME);
   return series;
@@ -40,26 +55,33 @@ async function command(
 }
 
 /** Changes of policy one after the other: by the daemon's own clock, and by its caller's. */
-async function changes(count: number): Promise<Series[]> {
+async function changes(
+  name: string,
+  requests: readonly Request[],
+  count: number,
+): Promise<Series[]> {
   const daemon = api();
   const inDaemon: number[] = [];
   const forCaller: number[] = [];
   for (let index = 0; index < count; index += 1) {
+    const request = { vm: NAME, ...requests[index % requests.length]! };
     const start = performance.now();
-    const receipt = await daemon.call('setNetwork', { vm: NAME, policy: policy(index) }, 30_000);
+    const receipt = await daemon.call('setNetwork', request, 30_000);
     forCaller.push(performance.now() - start);
     inDaemon.push(Number(receipt.effectiveMs));
   }
+  const kind =
+    requests === LISTS ? 'between lists of 64 networks' : 'deny-all to allow-all and back';
   return [
     {
-      name: 'network/daemon',
-      what: 'a change of policy, from its arrival to the kernel’s commit (the receipt)',
+      name: `${name}/daemon`,
+      what: `a change of policy, ${kind}, from its arrival to the kernel’s commit (the receipt)`,
       samples: inDaemon,
     },
-    { name: 'network/api', what: 'the same as a caller of the API waits', samples: forCaller },
+    { name: `${name}/api`, what: 'the same as a caller of the API waits', samples: forCaller },
   ];
 }
 
-function policy(index: number): string {
-  return POLICIES[index % POLICIES.length]!;
+function plain(index: number): Request {
+  return PLAIN[index % PLAIN.length]!;
 }

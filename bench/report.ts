@@ -20,10 +20,18 @@ export function barsOf(series: readonly Series[]): Bar[] {
     const value = summarize(ours.samples).median / summarize(bare.samples).median;
     bars.push({ name: `${name} / create/bare, medians`, value, atMost: 1.15 });
   }
-  const change = find('network/daemon');
-  if (change !== undefined) {
-    const value = summarize(change.samples).p99;
-    bars.push({ name: 'network/daemon, p99 in ms', value, atMost: 25 });
+  for (const [name, atMost] of [
+    ['list/cli', 80],
+    ['exec/cli', 120],
+  ] as const) {
+    const ours = find(name);
+    if (ours === undefined) continue;
+    bars.push({ name: `${name}, median in ms`, value: summarize(ours.samples).median, atMost });
+  }
+  for (const name of ['network/daemon', 'network/lists/daemon']) {
+    const change = find(name);
+    if (change === undefined) continue;
+    bars.push({ name: `${name}, p99 in ms`, value: summarize(change.samples).p99, atMost: 25 });
   }
   for (const [kind, atMost] of [
     ['cached', 1 / 0.9],
