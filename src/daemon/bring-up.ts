@@ -15,8 +15,14 @@ import type { Step } from './steps.ts';
  * Makes all that a VM has only while it runs, and boots it: the same for a new
  * VM and for one that starts again. `releaseSteps` takes it away.
  * @param vm its slot may still be unknown; its state and process are set at the end
+ * @param disk resolves when its disk is made, if it is not yet
  */
-export function bringUpSteps(context: Context, vm: VmRecord, images: Images): Step[] {
+export function bringUpSteps(
+  context: Context,
+  vm: VmRecord,
+  images: Images,
+  disk: () => Promise<void> | undefined = () => undefined,
+): Step[] {
   let tapFd: number | undefined;
   let groups: readonly string[] = [];
   let machine: Machine | undefined;
@@ -67,7 +73,10 @@ export function bringUpSteps(context: Context, vm: VmRecord, images: Images): St
       // the netns to the host. Whatever the guest does meanwhile stays inside: its
       // rules are in force, its TAP is down, and no link leads out.
       name: 'start the machine',
-      do: async () => void (await startMachine()),
+      do: async () => {
+        await disk();
+        await startMachine();
+      },
       undo: () => machine?.kill(),
     },
     {

@@ -63,6 +63,7 @@ function creationSteps(
   images: Images,
   routes: readonly string[],
 ): Step[] {
+  let disk: Promise<void> | undefined;
   return [
     {
       name: 'reserve a network',
@@ -75,14 +76,19 @@ function creationSteps(
       undo: () => forgetVm(context, vm.id),
     },
     {
+      // Formatted while the netns is made; its machine waits for it.
       name: 'make the disk',
-      do: async () => {
+      do: () => {
         makeStateDirectory(context, vm.id);
-        await makeDisk(diskOf(context, vm.id), vm.diskBytes, vmUid(vm.slot));
+        disk = makeDisk(diskOf(context, vm.id), vm.diskBytes, vmUid(vm.slot));
+        disk.catch(() => {});
       },
-      undo: () => removeStateDirectory(context, vm.id),
+      undo: async () => {
+        await disk?.catch(() => {});
+        removeStateDirectory(context, vm.id);
+      },
     },
-    ...bringUpSteps(context, vm, images),
+    ...bringUpSteps(context, vm, images, () => disk),
   ];
 }
 
