@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import { text } from 'node:stream/consumers';
 import { onATerminal, terminalArgv } from '../../test/lab/on-a-terminal.ts';
+import { until } from '../../test/lab/until.ts';
 import { fakeDaemon, type FakeDaemon } from './testing/fake-daemon.ts';
 import { bundledProgram, type Ended, type Program } from './testing/program.ts';
 
@@ -62,6 +64,20 @@ test('with -i the line says so, and again when it was attached', async () => {
 test('an end that was told counts, though the daemon goes away before all is said', async () => {
   const { code, stderr } = await left(['web', 'told']);
   assert.deepEqual({ code, stderr }, { code: 5, stderr: '' });
+});
+
+test('a daemon that goes away before it is known whether the command runs: so the line says', async () => {
+  const mortal = await fakeDaemon({});
+  const child = vmsan.start(['exec', 'web', 'mute'], mortal);
+  const said = text(child.stderr!);
+  const closed = once(child, 'close');
+  await until('it has asked', () => mortal.calls.some(({ method }) => method === 'Exec'));
+  await mortal[Symbol.asyncDispose]();
+  assert.equal(
+    await said,
+    'vmsan: the daemon went away; whether the command runs: vmsan exec --list web\n',
+  );
+  assert.equal((await closed)[0], 125);
 });
 
 test('an agent that cannot be attached to ends the command: no promise', async () => {

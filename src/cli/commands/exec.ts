@@ -48,8 +48,9 @@ when a signal ended it); 125 when vmsan failed, 126 when the command cannot be e
 it is not there.
 
 A command outlives the daemon: exec says so in one line, exits with 125, and --attach goes on where
-it was, within 10 minutes of its end. 1 MiB of output is kept meanwhile. <id> is needed only if there
-are several; without the @number in that line output comes again from the first byte that is kept.
+it was, within 10 minutes of its end; 3 is its exit code when there is no such command. 1 MiB of
+output is kept meanwhile. <id> is needed only if there are several; without the @number in that line
+output comes again from the first byte that is kept.
 
 With -it keys, Ctrl-C among them, go to the guest; your terminal is as before when the command ends.`,
     )

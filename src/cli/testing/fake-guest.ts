@@ -40,6 +40,7 @@ export async function* fakeExec(
     };
     return;
   }
+  if (argv[0] === 'mute') await new Promise(() => {});
   // An agent of old has no ids.
   const id = argv[0] === 'old' ? '' : LEFT;
   yield { message: { case: 'started', value: { pid: 7, id } } };
