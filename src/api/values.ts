@@ -1,5 +1,6 @@
 import { Failure } from '../host/failure.ts';
 import { readCidrs } from '../policy/cidr.ts';
+import { parseDomains } from '../policy/domain-list.ts';
 import {
   PolicyError,
   readBase,
@@ -123,6 +124,11 @@ export function parseBase(text: string): PolicyBase {
 /** The value of a list of networks, after what the flag gave before. Entries stay as they were written. */
 export function parseNetworks(text: string, before: readonly string[] = []): string[] {
   return asBadInput(() => [...before, ...readCidrs([text])]);
+}
+
+/** The value of a list of names, after what the flag gave before; canonical. */
+export function parseNames(text: string, before: readonly string[] = []): string[] {
+  return asBadInput(() => [...before, ...parseDomains([text]).map((rule) => rule.text)]);
 }
 
 function asBadInput<T>(read: () => T): T {

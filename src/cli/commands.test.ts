@@ -36,6 +36,7 @@ const DENY_JSON = {
   allowedCidrs: [],
   deniedCidrs: [],
   openedCidrs: [],
+  allowedDomains: [],
 };
 const WEB_JSON = {
   id: 'vm-00000001',
@@ -114,6 +115,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
       memoryMib,
       diskBytes,
       policy,
+      allowedDomains,
       allowedCidrs,
       deniedCidrs,
       autostart,
@@ -124,6 +126,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
         memoryMib,
         diskBytes,
         policy,
+        allowedDomains,
         allowedCidrs,
         deniedCidrs,
         autostart,
@@ -140,6 +143,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
 
   const flags =
     '--name web --autostart --vcpus 2 --memory 1g --disk 500m --network-policy custom ' +
+    '--allowed-domain *.GitHub.com,npmjs.org:22 ' +
     '--allowed-cidr 10.0.0.0/8,192.0.2.7 --allowed-cidr 198.51.100.0/24 --denied-cidr private --json';
   const json = await vmsan.run(['create', ...flags.split(' ')], daemon);
   assert.deepEqual(JSON.parse(json.stdout), WEB_JSON);
@@ -151,6 +155,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
       memoryMib: 512,
       diskBytes,
       policy: '',
+      allowedDomains: [],
       allowedCidrs: [],
       deniedCidrs: [],
       autostart: false,
@@ -162,6 +167,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
       memoryMib: 1024,
       diskBytes: 500n * 1024n ** 2n,
       policy: 'custom',
+      allowedDomains: ['*.github.com', 'npmjs.org:22'],
       allowedCidrs: ['10.0.0.0/8', '192.0.2.7/32', '198.51.100.0/24'],
       deniedCidrs: ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16'],
     },
@@ -268,15 +274,23 @@ test('network: shows, or replaces and prints the receipt', async () => {
   const requests: unknown[] = [];
   await using daemon = await fakeDaemon({
     getVm: () => ({ vm: WEB }),
-    setNetwork: ({ policy, allowedCidrs, deniedCidrs, dryRun }) => {
-      requests.push({ policy, allowedCidrs, deniedCidrs, dryRun });
+    setNetwork: ({ policy, allowedDomains, allowedCidrs, deniedCidrs, dryRun }) => {
+      requests.push({ policy, allowedDomains, allowedCidrs, deniedCidrs, dryRun });
       return {
         id: 'vm-00000001',
         name: 'web',
         before: { policy: 'allow-all', generation: 2, defaultVerdict: 'allow' },
-        after: { policy: 'custom', generation: 3, defaultVerdict: 'deny', allowedCidrs },
+        after: {
+          policy: 'custom',
+          generation: 3,
+          defaultVerdict: 'deny',
+          allowedDomains,
+          allowedCidrs,
+        },
         effectiveMs: dryRun ? 0 : 1.25,
         flowsClosed: 2,
+        connectionsClosed: dryRun ? 0 : 1,
+        leasesDropped: 1,
         notices: ['only the list is reachable'],
       };
     },
@@ -287,15 +301,22 @@ test('network: shows, or replaces and prints the receipt', async () => {
     name: 'web',
     network: DENY_JSON,
   });
-  const change = ['network', 'web', '--allowed-cidr', '10.0.0.0/8'];
+  const change = [
+    'network',
+    'web',
+    '--allowed-domain',
+    '*.github.com',
+    '--allowed-cidr',
+    '10.0.0.0/8',
+  ];
   const receipt = await vmsan.run(change, daemon);
   assert.match(
     receipt.stdout,
-    /^web: allow-all -> custom \(default deny, allowed 10\.0\.0\.0\/8\) \(generation 3, in force after 1\.\d ms, 2 flows closed\)\n$/,
+    /^web: allow-all -> custom \(default deny, allowed \*\.github\.com 10\.0\.0\.0\/8\) \(generation 3, in force after 1\.\d ms, 3 flows closed, 1 lease dropped\)\n$/,
   );
   assert.equal(receipt.stderr, 'only the list is reachable\n');
   const json = await vmsan.run([...change, '--json'], daemon);
-  const lists = { allowedCidrs: [], deniedCidrs: [], openedCidrs: [] };
+  const lists = { allowedCidrs: [], deniedCidrs: [], openedCidrs: [], allowedDomains: [] };
   const before = { policy: 'allow-all', generation: 2, default: 'allow', ...lists };
   assert.deepEqual(JSON.parse(json.stdout), {
     id: 'vm-00000001',
@@ -307,19 +328,28 @@ test('network: shows, or replaces and prints the receipt', async () => {
       generation: 3,
       default: 'deny',
       allowedCidrs: ['10.0.0.0/8'],
+      allowedDomains: ['*.github.com'],
     },
     effectiveMs: 1.25,
     flowsClosed: 2,
+    connectionsClosed: 1,
+    leasesDropped: 1,
   });
   const dry = await vmsan.run([...change, '--dry-run'], daemon);
   assert.deepEqual(dry.stdout.split('\n'), [
-    'web: nothing was changed; it would be, with 2 flows closed:',
+    'web: nothing was changed; it would be, with 2 flows closed, 1 lease dropped:',
     '  policy: allow-all -> custom',
     '  default: allow -> deny',
+    '+ allowed *.github.com',
     '+ allowed 10.0.0.0/8',
     '',
   ]);
-  const asked = { policy: '', allowedCidrs: ['10.0.0.0/8'], deniedCidrs: [] };
+  const asked = {
+    policy: '',
+    allowedDomains: ['*.github.com'],
+    allowedCidrs: ['10.0.0.0/8'],
+    deniedCidrs: [],
+  };
   assert.deepEqual(requests, [
     { ...asked, dryRun: false },
     { ...asked, dryRun: false },

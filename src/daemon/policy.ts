@@ -1,6 +1,5 @@
 import { networkInterfaces } from 'node:os';
 import { policyOf } from '../api/values.ts';
-import { Failure } from '../host/failure.ts';
 import type { HostNetwork } from '../net/plan.ts';
 import type { ReadPolicy, Surroundings } from '../policy/policy.ts';
 
@@ -15,9 +14,6 @@ export interface PolicyRequest {
 /** Reads a policy on this host, as it is now. @throws Failure `bad_input` */
 export function readRequest(host: HostNetwork, request: PolicyRequest): ReadPolicy {
   const { policy: base, allowedDomains, allowedCidrs, deniedCidrs } = request;
-  if (allowedDomains.length > 0) {
-    throw new Failure('bad_input', 'allowed domains are not enforced yet, so vmsan refuses them');
-  }
   return policyOf({ base, allowedDomains, allowedCidrs, deniedCidrs }, surroundingsOf(host));
 }
 

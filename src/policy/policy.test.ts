@@ -72,7 +72,8 @@ test('custom without a list is an error that says what to add', () => {
   assert.throws(
     () => readPolicy({ base: 'custom' }),
     (error) =>
-      error instanceof PolicyError && /--allowed-cidr or --denied-cidr/.test(error.hint ?? ''),
+      error instanceof PolicyError &&
+      /--allowed-domain, --allowed-cidr or --denied-cidr/.test(error.hint ?? ''),
   );
 });
 

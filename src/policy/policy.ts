@@ -70,7 +70,7 @@ export function readPolicy(words: PolicyWords, world: Surroundings = NOWHERE): R
     if (base === 'custom') {
       throw new PolicyError(
         '"custom" needs a list of what to allow or deny',
-        'add --allowed-cidr or --denied-cidr, or use allow-all or deny-all',
+        'add --allowed-domain, --allowed-cidr or --denied-cidr, or use allow-all or deny-all',
       );
     }
     return { policy: base === 'deny-all' ? DENY_ALL : ALLOW_ALL, notices: [] };

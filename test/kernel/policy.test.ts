@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { decide, type VmSurroundings } from '../../src/policy/decide.ts';
 import type { Learned } from '../../src/net/learned.ts';
@@ -82,7 +81,6 @@ describe('the kernel and decide() agree', () => {
     await lab.assertNoWayOut();
     networks = await WiredNetworks.start(lab);
     await networks.add(SLOT, 'allow-all');
-    await standInForTheProxy(lab);
   });
   after(async () => {
     await networks?.[Symbol.asyncDispose]();
@@ -112,7 +110,10 @@ describe('the kernel and decide() agree', () => {
       const { verdict, reason } = decide(policy, probe, { ...WORLD, learned });
       const { destination, port } = probe;
       const said = `${JSON.stringify({ words, probe, held, SEED })}: ${reason}`;
-      assert.equal(outcomes[index], verdict === 'deny' ? 'refused' : 'answered', said);
+      const outcome = outcomes[index];
+      // The kernel bounds its own ICMP for all of the machine (icmp_msgs_per_sec): a "no" may be lost.
+      const silent = probe.protocol === 'icmp' && verdict === 'deny' && outcome === 'silent';
+      if (!silent) assert.equal(outcome, verdict === 'deny' ? 'refused' : 'answered', said);
       if (verdict === 'allow' || port === undefined || probe.protocol === 'icmp') continue;
       const { protocol } = probe;
       const arrived = await lab.packetsTo(destination, { protocol, port, since: mark });
@@ -290,18 +291,6 @@ describe('the kernel and decide() agree', () => {
     return pick<Probe>([tcp, tcp, udp, { destination, protocol: 'icmp' }]);
   }
 });
-
-/** Listens where the proxy does, when nobody does. */
-async function standInForTheProxy(lab: Lab): Promise<void> {
-  const script = `const { createServer } = require('node:net');
-    let left = 2;
-    for (const port of [1011, 1012]) {
-      const done = () => --left === 0 && console.log('ready');
-      createServer((socket) => socket.on('error', () => {})).on('error', done).listen(port, '10.200.0.1', done);
-    }`;
-  const child = lab.spawn([process.execPath, '-e', script]);
-  await once(child.stdout!, 'data');
-}
 
 function ports(protocol: 'tcp' | 'udp', first: number, last = first) {
   return { protocol, first, last, milliseconds: 60_000 };

@@ -35,7 +35,7 @@ async function network(vm: string, options: Options): Promise<void> {
   if (!saysPolicy(options)) {
     if (options.dryRun) {
       throw new Failure('bad_input', '--dry-run needs a change to try', {
-        hint: 'add --network-policy, --allowed-cidr or --denied-cidr',
+        hint: 'add --network-policy, --allowed-domain, --allowed-cidr or --denied-cidr',
       });
     }
     await withDaemon(loadSettings(), (daemon) => show(daemon, vm, options));
@@ -58,14 +58,14 @@ async function show(daemon: Daemon, name: string, options: Options): Promise<voi
     sayJson({ id, name: called, network: now });
     return;
   }
-  const list = (word: string, cidrs: readonly string[]) =>
-    cidrs.length === 0 ? [] : [[word, cidrs.join(' ')]];
+  const list = (word: string, entries: readonly string[]) =>
+    entries.length === 0 ? [] : [[word, entries.join(' ')]];
   say(
     table([
       ['vm', called === id ? id : `${called} (${id})`],
       ['policy', now.policy],
       ['default', now.default],
-      ...list('allowed', now.allowedCidrs),
+      ...list('allowed', [...now.allowedDomains, ...now.allowedCidrs]),
       ...list('denied', now.deniedCidrs),
       ...list('opened', now.openedCidrs),
       ['generation', String(now.generation)],
@@ -76,13 +76,18 @@ async function show(daemon: Daemon, name: string, options: Options): Promise<voi
 function print(receipt: ResponseOf<'setNetwork'>, { json, dryRun }: Options): void {
   const before = networkJson(receipt.before);
   const after = networkJson(receipt.after);
-  const { id = '', name = id, flowsClosed = 0 } = receipt;
+  const { id = '', name = id } = receipt;
+  const { flowsClosed = 0, connectionsClosed = 0, leasesDropped = 0 } = receipt;
+  const closed = { flowsClosed, connectionsClosed, leasesDropped };
   const effectiveMs = Number(receipt.effectiveMs ?? 0);
   if (json) {
-    sayJson({ id, name, before, after, effectiveMs, flowsClosed, ...(dryRun ? { dryRun } : {}) });
+    sayJson({ id, name, before, after, effectiveMs, ...closed, ...(dryRun ? { dryRun } : {}) });
     return;
   }
-  const flows = `${flowsClosed} ${flowsClosed === 1 ? 'flow' : 'flows'} closed`;
+  const flows = [
+    `${counted(flowsClosed + connectionsClosed, 'flow')} closed`,
+    ...(leasesDropped === 0 ? [] : [`${counted(leasesDropped, 'lease')} dropped`]),
+  ].join(', ');
   if (dryRun) {
     say(printable(`${name}: nothing was changed; it would be, with ${flows}:`));
     for (const line of differences(before, after)) say(printable(line));
@@ -91,4 +96,8 @@ function print(receipt: ResponseOf<'setNetwork'>, { json, dryRun }: Options): vo
   const change = `${policyLine(before)} -> ${policyLine(after)}`;
   const when = `generation ${after.generation}, in force after ${effectiveMs.toFixed(1)} ms`;
   say(printable(`${name}: ${change} (${when}, ${flows})`));
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${count === 1 ? what : `${what}s`}`;
 }

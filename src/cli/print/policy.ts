@@ -3,11 +3,11 @@ import type { NetworkJson } from './vm.ts';
 /** A policy in one line: `allow-all`, or `custom (default deny, allowed 10.0.0.0/8)`. */
 export function policyLine(network: NetworkJson): string {
   const lists = [
-    ['allowed', network.allowedCidrs],
+    ['allowed', [...network.allowedDomains, ...network.allowedCidrs]],
     ['denied', network.deniedCidrs],
   ] as const;
-  const parts = lists.flatMap(([word, cidrs]) =>
-    cidrs.length === 0 ? [] : [`${word} ${cidrs.join(' ')}`],
+  const parts = lists.flatMap(([word, list]) =>
+    list.length === 0 ? [] : [`${word} ${list.join(' ')}`],
   );
   if (parts.length === 0) return network.policy;
   return `${network.policy} (default ${network.default}, ${parts.join(', ')})`;
@@ -19,12 +19,13 @@ export function differences(before: NetworkJson, after: NetworkJson): string[] {
     before[field] === after[field] ? [] : [`  ${field}: ${before[field]} -> ${after[field]}`],
   );
   for (const [word, was, is] of [
+    ['allowed', before.allowedDomains, after.allowedDomains],
     ['allowed', before.allowedCidrs, after.allowedCidrs],
     ['denied', before.deniedCidrs, after.deniedCidrs],
   ] as const) {
     lines.push(
-      ...was.filter((cidr) => !is.includes(cidr)).map((cidr) => `- ${word} ${cidr}`),
-      ...is.filter((cidr) => !was.includes(cidr)).map((cidr) => `+ ${word} ${cidr}`),
+      ...was.filter((entry) => !is.includes(entry)).map((entry) => `- ${word} ${entry}`),
+      ...is.filter((entry) => !was.includes(entry)).map((entry) => `+ ${word} ${entry}`),
     );
   }
   return lines.length === 0 ? ['  the policy is the same'] : lines;

@@ -40,6 +40,8 @@ export interface NetworkJson {
   deniedCidrs: string[];
   /** Of the allowed ones, those that open a part of the host or of link-local. */
   openedCidrs: string[];
+  /** As `--allowed-domain` takes them. */
+  allowedDomains: string[];
 }
 
 /** What the contract's JSON leaves out has its default value. */
@@ -73,6 +75,7 @@ export function networkJson(network: WireNetwork = {}): NetworkJson {
     allowedCidrs: network.allowedCidrs ?? [],
     deniedCidrs: network.deniedCidrs ?? [],
     openedCidrs: network.openedCidrs ?? [],
+    allowedDomains: network.allowedDomains ?? [],
   };
 }
 
