@@ -149,3 +149,19 @@ test('what waits is bounded, of one VM and of all, and one VM leaves room for an
   leases.acknowledge((await watcher.next()).id!, []);
   assert.equal(await again, 'held', 'what is acknowledged makes room');
 });
+
+test('a watcher that reads nothing any more costs bounded memory', async () => {
+  const { leases, watch } = setUp({ ackMs: 1, perVm: 4, total: 6 });
+  const watcher = watch();
+  const first = leases.ask(GUEST, WANTED);
+  await watcher.next();
+  await first;
+  for (let i = 0; i < 30; i++) {
+    assert.match(whyOf(await leases.ask(GUEST, { ...WANTED, name: `n${i}.example` })), /in time/);
+  }
+  // The reading that was under way has one, eight lie there, and nothing came after.
+  for (let i = 0; i < 9; i++) await watcher.next();
+  const asked = leases.ask(GUEST, { ...WANTED, name: 'fresh.example' });
+  assert.equal((await watcher.next()).leases?.[0]?.name, 'fresh.example');
+  await asked;
+});

@@ -26,6 +26,8 @@ export interface LeaseLimits {
 const LIMITS: LeaseLimits = { ackMs: 2000, perVm: 300, total: 4096 };
 /** So many of each VM go even when others have taken all. */
 const RESERVED = 4;
+/** Batches that vmsand has not read yet. */
+const MAX_UNREAD = 8;
 /** Leases of one batch: one transaction of the kernel's. */
 const MAX_BATCH = 512;
 /** With so many batches unacknowledged the next leases wait, at most `GATHER_MS`. */
@@ -89,6 +91,8 @@ export class Leases {
     const { vmId, generation } = guest;
     if (this.#isHeld(guest, wanted)) return Promise.resolve('held');
     if (!this.#feed.isWatched) return Promise.resolve({ why: UNWATCHED });
+    // A watcher that does not read: what lies there for it is bounded.
+    if (this.#feed.unread >= MAX_UNREAD) return Promise.resolve({ why: LATE });
     const key = JSON.stringify([vmId, generation, wanted.name, wanted.addresses]);
     const same = this.#pending.get(key);
     if (same !== undefined) return same.outcome;

@@ -3,9 +3,10 @@ import { encodeMessage } from '../../src/dns/encode.ts';
 import { FLAG, decodeMessage, type ResourceRecord } from '../../src/dns/message.ts';
 import { nameText } from '../../src/dns/name.ts';
 import { readQuery } from '../../src/dns/query.ts';
+import { checkAnswer } from './answer.ts';
 import { hexWords, type Target } from './target.ts';
 
-/** DNS messages: what is accepted can be written, and reads the same again. */
+/** DNS messages: what is accepted can be written, and reads the same again; what a guest gets of it. */
 export const dns: Target = {
   name: 'dns',
   words: hexWords('c00c', 'c000', '00010001', '00050001', '00410001', '000029', '3f', '00', 'ffff'),
@@ -37,6 +38,7 @@ export const dns: Target = {
     const counts = [message.questions, message.answers, message.authorities].map(({ length }) =>
       Math.min(length, 3),
     );
-    return `message ${message.rcode} ${counts.join()} ${query?.kind ?? 'no query'}`;
+    const answer = checkAnswer(message);
+    return `message ${message.rcode} ${counts.join()} ${query?.kind ?? 'no query'} ${answer}`;
   },
 };
