@@ -39,6 +39,7 @@ export const dns: Target = {
       Math.min(length, 3),
     );
     const answer = checkAnswer(message);
-    return `message ${message.rcode} ${counts.join()} ${query?.kind ?? 'no query'} ${answer}`;
+    // Of the 4096 codes only the first mean something.
+    return `message ${Math.min(message.rcode, 16)} ${counts.join()} ${query?.kind ?? 'no query'} ${answer}`;
   },
 };
