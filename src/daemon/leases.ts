@@ -194,6 +194,7 @@ export class Leases {
     if (holder === undefined) return group.map(({ index }) => index);
     const keeps = keptBy(holder.policy, this.#world());
     const isRight = ({ name, addresses }: WantedLease) =>
+      holder.policy.domains.length > 0 &&
       normalName(name) === name &&
       addresses.length <= LEASE_LIMITS.addressesOfName &&
       addresses.every((address) => isIpv4(address) && keeps({ name, address }));
@@ -269,7 +270,10 @@ export class Leases {
   }
 }
 
-/** Whether a name may hold an address under a policy. */
+/**
+ * Whether a name may hold an address under a policy. One that allows all the
+ * rest needs no leases and takes none from names: the next may need them.
+ */
 function keptBy(
   policy: Policy,
   world: Surroundings,
@@ -277,7 +281,9 @@ function keptBy(
   const allows = nameJudge(policy);
   const reaches = dialJudge(policy, world);
   return ({ name, address }) =>
-    policy.domains.length > 0 && allows({ name }).allow && reaches(address).verdict === 'allow';
+    (policy.domains.length > 0 || policy.default === 'allow') &&
+    allows({ name }).allow &&
+    reaches(address).verdict === 'allow';
 }
 
 function wanted(table: LeaseTable, matcher: DomainMatcher, address: string): Learned[] {
