@@ -4,7 +4,7 @@ import type { Settings } from '../api/settings.ts';
 import type { GuestAgent } from '../guest/agent.ts';
 import type { Images } from '../image/images.ts';
 import type { ControlGroups } from '../host/cgroup.ts';
-import type { KeyedMutex } from '../host/mutex.ts';
+import type { KeyedMutex, Places } from '../host/mutex.ts';
 import { planVm, type HostNetwork, type VmNetwork } from '../net/plan.ts';
 import type { Store, VmRecord } from '../store/store.ts';
 import type { Machine } from '../vmm/vmm.ts';
@@ -37,6 +37,11 @@ export interface Context {
   live: Map<string, LiveVm>;
   /** One operation at a time on each VM, by id. */
   turns: KeyedMutex;
+  /**
+   * As many boots at a time as there are processors: more only take longer,
+   * each of them, until the first is past its deadline.
+   */
+  boots: Places;
 }
 
 export function networkOf(context: Context, vm: Pick<VmRecord, 'id' | 'slot'>): VmNetwork {

@@ -49,12 +49,21 @@ export async function createVm(
   sayMissingGroups(context, progress.notice);
   if (vm.policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
   for (const text of notices) progress.notice(text);
-  const routes = await routedNetworks();
-  await context.turns.run(vm.id, () =>
-    runSteps('create', creationSteps(context, vm, images, routes), progress.step),
-  );
+  await inTurn(context, progress, async () => {
+    const steps = creationSteps(context, vm, images, await routedNetworks());
+    await context.turns.run(vm.id, () => runSteps('create', steps, progress.step));
+  });
   context.events.add('created', vm, vm.policy.base);
   return vm;
+}
+
+/** Runs what boots a guest when few others boot. */
+export function inTurn(
+  { boots }: Context,
+  progress: BootProgress,
+  boot: () => Promise<void>,
+): Promise<void> {
+  return boots.run(boot, () => progress.step('wait until others have booted'));
 }
 
 function creationSteps(

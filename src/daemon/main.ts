@@ -1,4 +1,5 @@
 import { closeSync, mkdirSync, chmodSync, rmSync, writeSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { buildId } from '../api/build.ts';
@@ -8,7 +9,7 @@ import { loadSettings, type Settings } from '../api/settings.ts';
 import { socketPath } from '../api/socket.ts';
 import { hostTscKhz } from '../guest/tsc.ts';
 import { Failure, isErrno, messageOf } from '../host/failure.ts';
-import { KeyedMutex } from '../host/mutex.ts';
+import { KeyedMutex, Places } from '../host/mutex.ts';
 import { locateImages } from '../image/images.ts';
 import { planHost } from '../net/plan.ts';
 import { LeaseStore } from '../store/leases.ts';
@@ -114,6 +115,7 @@ function openContext(settings: Settings): Context {
     controlGroups: openControlGroups(store),
     live: new Map(),
     turns: new KeyedMutex(),
+    boots: new Places(availableParallelism()),
   };
 }
 

@@ -5,7 +5,7 @@ import { chooseAccelerator } from './accelerator.ts';
 import { bringUpSteps } from './bring-up.ts';
 import type { Context } from './context.ts';
 import { sayMissingGroups } from './control-groups.ts';
-import type { BootProgress } from './create.ts';
+import { inTurn, type BootProgress } from './create.ts';
 import { refuseFullDisk, spaceIsBack, standsStill } from './disk-space.ts';
 import { findVm } from './find.ts';
 import { refuseRoutedSlot } from './slots.ts';
@@ -47,7 +47,7 @@ export async function startVm(
       },
       ...bringUpSteps(context, vm, images),
     ];
-    await runSteps('start', steps, progress.step);
+    await inTurn(context, progress, () => runSteps('start', steps, progress.step));
     context.events.add('started', vm, vm.policy.base);
     return vm;
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { KeyedMutex, Mutex } from './mutex.ts';
+import { KeyedMutex, Mutex, Places } from './mutex.ts';
 
 test('actions run one at a time, in order, also after a failure', async () => {
   const mutex = new Mutex();
@@ -29,4 +29,29 @@ test('keys do not wait for each other', async () => {
   release();
   await Promise.all([a, again]);
   assert.equal(done, true);
+});
+
+test('places: so many at a time, in order, whatever becomes of each', async () => {
+  const places = new Places(2);
+  const log: string[] = [];
+  const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+  const running = gates.map(({ promise }, index) =>
+    places
+      .run(
+        async () => {
+          log.push(`run ${index}`);
+          await promise;
+          if (index === 0) throw new Error('fails');
+        },
+        () => log.push(`wait ${index}`),
+      )
+      .catch(() => log.push(`failed ${index}`)),
+  );
+  assert.deepEqual(log, ['run 0', 'run 1', 'wait 2', 'wait 3']);
+  gates[0]!.resolve();
+  await running[0];
+  assert.deepEqual(log.slice(4), ['run 2', 'failed 0']);
+  for (const { resolve } of gates) resolve();
+  await Promise.all(running);
+  assert.equal(log.at(-1), 'run 3');
 });

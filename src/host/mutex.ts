@@ -26,3 +26,29 @@ export class KeyedMutex {
     }
   }
 }
+
+/** Runs at most so many actions at a time; the others wait in the order they came. */
+export class Places {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  /** @param onWait told when there is no place yet */
+  async run<T>(action: () => T | Promise<T>, onWait: () => void = () => {}): Promise<T> {
+    if (this.#free > 0) this.#free -= 1;
+    else {
+      onWait();
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    try {
+      return await action();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+    }
+  }
+}

@@ -17,6 +17,9 @@ export async function serveTcpEcho(port: number, journal: Journal): Promise<void
   await once(server, 'listening');
 }
 
+/** Datagrams up to this long are written down. */
+const LINE_BYTES = 64;
+
 /**
  * Sends back what it gets (RFC 862), UDP, on one address: a socket bound to
  * all of them would answer from whichever the kernel picks.
@@ -33,6 +36,7 @@ export async function serveUdpEcho(address: string, port: number, journal: Journ
       from: peer.address,
       fromPort: peer.port,
       bytes: message.length,
+      ...(message.length <= LINE_BYTES ? { line: message.toString('latin1') } : {}),
     });
     socket.send(message, peer.port, peer.address);
   });
