@@ -10,6 +10,7 @@ import { messageOf } from '../src/host/failure.ts';
 import { Lab } from '../test/lab/lab.ts';
 import { TREE } from '../test/lab/paths.ts';
 import type { DnsPlan } from './dns/inside.ts';
+import type { ProxyPlan } from './proxy/inside.ts';
 import { environment } from './environment.ts';
 import { parsePlan, USAGE, type Measured, type Plan } from './plan.ts';
 import { barsOf, tableOf } from './report.ts';
@@ -27,18 +28,24 @@ async function measure(plan: Plan): Promise<Measured> {
     const { stdout } = await lab.exec(argv, { timeoutMs: DEADLINE_MS, check: true });
     return JSON.parse(stdout) as T;
   };
-  const withVms = plan.parts.some((part) => part !== 'dns');
+  const withVms = plan.parts.some((part) => part !== 'dns' && part !== 'proxy');
   const measured: Measured = withVms
     ? await inLab([process.execPath, `${TREE}/bench/inside.ts`, JSON.stringify(plan)])
     : { accelerator: undefined, series: [] };
-  if (!plan.parts.includes('dns')) return measured;
   const { turns, seconds } = plan;
-  const tools = await unpacked(['dnsmasq-base', 'unbound', 'dnsperf']);
-  const dns: DnsPlan = { tools, turns, seconds };
-  // Of its own, so that nothing but a loopback is in the way.
-  const inside = [process.execPath, `${TREE}/bench/dns/inside.ts`, JSON.stringify(dns)];
-  const series = await inLab<Series[]>(['unshare', '--net', ...inside]);
-  return { ...measured, series: [...measured.series, ...series] };
+  // In a namespace of its own: nothing but a loopback is in the way.
+  const inside = async (part: 'dns' | 'proxy', its: DnsPlan | ProxyPlan) => {
+    const argv = [process.execPath, `${TREE}/bench/${part}/inside.ts`, JSON.stringify(its)];
+    measured.series.push(...(await inLab<Series[]>(['unshare', '--net', ...argv])));
+  };
+  if (plan.parts.includes('dns')) {
+    const tools = await unpacked(['dnsmasq-base', 'unbound', 'dnsperf']);
+    await inside('dns', { tools, turns, seconds });
+  }
+  if (plan.parts.includes('proxy')) {
+    await inside('proxy', { tools: await unpacked(['haproxy', 'unbound']), turns });
+  }
+  return measured;
 }
 
 async function main(args: readonly string[]): Promise<void> {

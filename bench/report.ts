@@ -42,6 +42,15 @@ export function barsOf(series: readonly Series[]): Bar[] {
     const value = summarize(ours.samples).median / summarize(theirs.samples).median;
     bars.push({ name: `dns/${kind}, vmsan / dnsmasq, medians`, value, atMost });
   }
+  for (const [kind, atMost] of [
+    ['bulk', 1 / 0.95],
+    ['connections', 1 / 0.85],
+  ] as const) {
+    const [ours, theirs] = [find(`proxy/${kind}/vmsan`), find(`proxy/${kind}/haproxy`)];
+    if (ours === undefined || theirs === undefined) continue;
+    const value = summarize(ours.samples).median / summarize(theirs.samples).median;
+    bars.push({ name: `proxy/${kind}, vmsan / haproxy, medians`, value, atMost });
+  }
   return bars;
 }
 

@@ -15,7 +15,7 @@ import { until } from '../../test/lab/until.ts';
 
 /** Every name below it has one address. */
 export const ZONE = 'bench.example';
-const ADDRESS = '198.51.100.10';
+export const ADDRESS = '198.51.100.10';
 const PORT = 5432;
 const UPSTREAM = '127.0.0.53';
 
@@ -98,7 +98,11 @@ export function startDnsmasq(tools: Tools): Promise<Running> {
  * checked, put into the kernel's set and written down.
  * @param port of the rule; undefined: names whose ports are the proxy's, which nothing waits for
  */
-export async function startGate(dir: string, leased: boolean): Promise<Running> {
+export async function startGate(
+  dir: string,
+  leased: boolean,
+  guestIp = '127.0.0.1',
+): Promise<Running> {
   const pools = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
   const host = { ...planHost(pools), gateIp: '127.0.0.1' };
   const network = { ...planVm(pools, 1, 'vm-00000001'), netnsPath: '/proc/self/ns/net' };
@@ -116,11 +120,11 @@ export async function startGate(dir: string, leased: boolean): Promise<Running> 
   const leases = new Leases({ store, world: () => world, onError });
   leases.begin(vm, network);
   const gate = await Gate.launch(host, dir);
-  const guest = { guestIp: '127.0.0.1', vmId: vm.id, policy, generation: 1 };
+  const guest = { guestIp, vmId: vm.id, policy, generation: 1 };
   await gate.setSnapshot([guest], [{ address: UPSTREAM, port: 53 }], world);
   void followLeases(gate, leases, onError);
   const server = { name: 'vmsan', address: '127.0.0.1', port: host.dnsPort };
-  await answers(server);
+  if (guestIp === '127.0.0.1') await answers(server);
   return {
     ...server,
     stop: async () => {

@@ -1,4 +1,6 @@
+import { randomInt } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { isErrno } from '../host/failure.ts';
 import { ReadBuffer } from './buffers.ts';
 
 export interface ConnectOptions {
@@ -21,12 +23,13 @@ export class Upstream {
   readonly #buffer = new ReadBuffer();
   #isPaused = false;
 
-  private constructor({ address, port, localAddress }: ConnectOptions) {
+  private constructor({ address, port, localAddress }: ConnectOptions, localPort: number) {
     this.address = address;
     this.socket = connect({
       host: address,
       port,
       localAddress,
+      localPort,
       allowHalfOpen: true,
       noDelay: true,
       keepAlive: true,
@@ -45,24 +48,18 @@ export class Upstream {
 
   /** @throws when it does not connect within the time */
   static async connect(options: ConnectOptions): Promise<Upstream> {
-    const upstream = new Upstream(options);
-    const { socket } = upstream;
-    try {
-      await new Promise<void>((done, fail) => {
-        const timer = setTimeout(
-          () => fail(new Error(`no answer in ${options.timeoutMs} ms`)),
-          options.timeoutMs,
-        );
-        const settle = () => clearTimeout(timer);
-        socket.once('connect', () => (settle(), done()));
-        socket.once('error', (error) => (settle(), fail(error)));
-      });
-    } catch (error) {
-      socket.on('error', () => {});
-      socket.destroy();
-      throw error;
+    for (let tries = 1; ; tries++) {
+      const upstream = new Upstream(options, nextLocalPort());
+      try {
+        await connected(upstream.socket, options.timeoutMs);
+        return upstream;
+      } catch (error) {
+        upstream.socket.on('error', () => {});
+        upstream.socket.destroy();
+        // Another connection to that server has the port, or had it a minute ago.
+        if (tries >= MAX_TRIES || !isErrno(error, 'EADDRINUSE', 'EADDRNOTAVAIL')) throw error;
+      }
     }
-    return upstream;
   }
 
   resume(): void {
@@ -75,4 +72,34 @@ export class Upstream {
   releaseBuffer(): void {
     this.#buffer.release();
   }
+}
+
+function connected(socket: Socket, timeoutMs: number): Promise<void> {
+  return new Promise((done, fail) => {
+    const timer = setTimeout(() => fail(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      done();
+    });
+    socket.once('error', (error) => {
+      clearTimeout(timer);
+      fail(error);
+    });
+  });
+}
+
+/** Linux's own range for such ports (`ip_local_port_range`). */
+const LOCAL_PORTS = { first: 32_768, count: 28_232 } as const;
+const MAX_TRIES = 8;
+let portsGiven = randomInt(LOCAL_PORTS.count);
+
+/**
+ * A port for the next connection. The kernel, asked to bind an address without
+ * saying where to, looks for a port that nobody uses to any server: it takes
+ * milliseconds once some thousand connections have ended in the last minute,
+ * and fails at 28 000.
+ */
+function nextLocalPort(): number {
+  portsGiven = (portsGiven + 1) % LOCAL_PORTS.count;
+  return LOCAL_PORTS.first + portsGiven;
 }

@@ -31,11 +31,12 @@ export interface NodeRequest {
 }
 
 const MAX_HEADER = 1 << 17;
+/** One for all: each holds memory that is not the collector's. */
+const parser = new HTTPParser();
 
 /** @returns the requests whose heads it read, or its error */
 export function readAsNode(bytes: Buffer): NodeRequest[] | Error {
   const requests: NodeRequest[] = [];
-  const parser = new HTTPParser();
   parser.initialize(HTTPParser.REQUEST, {}, MAX_HEADER);
   let early: string[] = [];
   let earlyUrl = '';
