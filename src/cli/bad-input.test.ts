@@ -41,6 +41,8 @@ const BAD: [words: string, line: RegExp, code?: number][] = [
   ['create --no-netns', /--no-netns is not enforced yet/],
   ['network web --allowed-domain a.*.example.com', /--allowed-domain: .* uses "\*"/],
   ['network web --bandwidth 1mbit', /--bandwidth is not enforced yet/],
+  ['explain web', /needs a VM and a target/],
+  ['explain example.com --allowed-domain *.com', /public suffix/],
   ['network web --network-policy none', /--network-policy: "none"/],
   ['network', /missing required argument 'vm'/],
   ['inspect', /missing required argument 'vm'/],
@@ -92,7 +94,18 @@ test('settings that are wrong are bad input', async () => {
 });
 
 test('help and version are results: on stdout, exit code 0', async () => {
-  const verbs = ['create', 'list', 'ls', 'inspect', 'exec', 'network', 'rm', 'doctor', 'daemon'];
+  const verbs = [
+    'create',
+    'list',
+    'ls',
+    'inspect',
+    'exec',
+    'network',
+    'explain',
+    'rm',
+    'doctor',
+    'daemon',
+  ];
   const asked = [[], ['--help'], ['help', 'exec'], ...verbs.map((verb) => [verb, '--help'])];
   for (const argv of asked) {
     const ended = await vmsan.run(argv);

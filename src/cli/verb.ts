@@ -37,6 +37,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/network.ts'),
   },
   {
+    name: 'explain',
+    summary: 'say what a network policy makes of a name or an address',
+    load: () => import('./commands/explain.ts'),
+  },
+  {
     name: 'stop',
     summary: 'stop microVMs, which keep their disks',
     load: () => import('./commands/stop.ts'),

@@ -14,6 +14,7 @@ import { createVm, type BootProgress } from './create.ts';
 import { stallWords } from './disk-space.ts';
 import { examine } from './doctor.ts';
 import { agentOf } from './exec-forward.ts';
+import { explainTarget } from './explain.ts';
 import { findVm } from './find.ts';
 import { consoleOf } from './logs.ts';
 import { setNetwork } from './network.ts';
@@ -91,6 +92,10 @@ export function vmsanService(
         ...closed,
         ...receipt,
       };
+    },
+
+    explain(request) {
+      return explainTarget(context, request);
     },
 
     async doctor() {

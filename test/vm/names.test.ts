@@ -93,6 +93,26 @@ describe('policies by name, on a real VM: two names on one address', () => {
     );
   });
 
+  test('explain says so too: by which rule, and which name holds the address', async () => {
+    const explain = async (...words: string[]) =>
+      (await lab.vmsan(['explain', ...words], { check: true })).stdout;
+    const held = await explain('web', `${allowed.name}:${lines}`);
+    assert.match(held, new RegExp(`^lookup +allowed .*\\(${allowed.name}\\)$`, 'm'));
+    assert.match(held, new RegExp(`^tcp 5432 +allowed +by address: ${shared.address}`, 'm'));
+    assert.match(
+      held,
+      new RegExp(`^${allowed.name} holds ${shared.address} for \\d+ s, at tcp 5432$`, 'm'),
+    );
+    const no = await explain('web', `https://${denied.name}/`);
+    assert.match(no, /^lookup +denied +no rule allows denied\.example\.com$/m);
+    assert.match(no, /^tcp 443 +denied/m);
+    const address = await explain('web', shared.address);
+    assert.match(address, /^tcp 443 +by its name/m);
+    assert.match(address, /^icmp +denied/m);
+    const before = await explain('api.github.com:22', '--allowed-domain', '*.github.com');
+    assert.match(before, /^tcp 22 +denied +no rule allows api\.github\.com at tcp 22$/m);
+  });
+
   test('other ports of the allowed name stay shut, and so do other names', async () => {
     const mark = await lab.mark();
     const other = await curl(`http://${allowed.name}:${world.ports.echo}/`);

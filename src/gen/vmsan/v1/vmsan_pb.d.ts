@@ -1404,6 +1404,272 @@ export declare type SetNetworkResponseJson = {
 export declare const SetNetworkResponseSchema: GenMessage<SetNetworkResponse, {jsonType: SetNetworkResponseJson}>;
 
 /**
+ * @generated from message vmsan.v1.ExplainRequest
+ */
+export declare type ExplainRequest = Message<"vmsan.v1.ExplainRequest"> & {
+  /**
+   * Empty: the policy below is asked about.
+   *
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * A URL, a name or an IPv4 address, perhaps with a port: "example.com:22", "192.0.2.7:53/udp".
+   *
+   * @generated from field: string target = 2;
+   */
+  target: string;
+
+  /**
+   * @generated from field: string policy = 3;
+   */
+  policy: string;
+
+  /**
+   * @generated from field: repeated string allowed_domains = 4;
+   */
+  allowedDomains: string[];
+
+  /**
+   * @generated from field: repeated string allowed_cidrs = 5;
+   */
+  allowedCidrs: string[];
+
+  /**
+   * @generated from field: repeated string denied_cidrs = 6;
+   */
+  deniedCidrs: string[];
+};
+
+/**
+ * @generated from message vmsan.v1.ExplainRequest
+ */
+export declare type ExplainRequestJson = {
+  /**
+   * Empty: the policy below is asked about.
+   *
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * A URL, a name or an IPv4 address, perhaps with a port: "example.com:22", "192.0.2.7:53/udp".
+   *
+   * @generated from field: string target = 2;
+   */
+  target?: string;
+
+  /**
+   * @generated from field: string policy = 3;
+   */
+  policy?: string;
+
+  /**
+   * @generated from field: repeated string allowed_domains = 4;
+   */
+  allowedDomains?: string[];
+
+  /**
+   * @generated from field: repeated string allowed_cidrs = 5;
+   */
+  allowedCidrs?: string[];
+
+  /**
+   * @generated from field: repeated string denied_cidrs = 6;
+   */
+  deniedCidrs?: string[];
+};
+
+/**
+ * Describes the message vmsan.v1.ExplainRequest.
+ * Use `create(ExplainRequestSchema)` to create a new message.
+ */
+export declare const ExplainRequestSchema: GenMessage<ExplainRequest, {jsonType: ExplainRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.ExplainResponse
+ */
+export declare type ExplainResponse = Message<"vmsan.v1.ExplainResponse"> & {
+  /**
+   * @generated from field: repeated vmsan.v1.Judgement judgements = 1;
+   */
+  judgements: Judgement[];
+
+  /**
+   * @generated from field: repeated vmsan.v1.HeldAddress held = 2;
+   */
+  held: HeldAddress[];
+
+  /**
+   * Open flows to the address, or to those that the name holds; proxied ones left out.
+   *
+   * @generated from field: uint32 flows = 3;
+   */
+  flows: number;
+};
+
+/**
+ * @generated from message vmsan.v1.ExplainResponse
+ */
+export declare type ExplainResponseJson = {
+  /**
+   * @generated from field: repeated vmsan.v1.Judgement judgements = 1;
+   */
+  judgements?: JudgementJson[];
+
+  /**
+   * @generated from field: repeated vmsan.v1.HeldAddress held = 2;
+   */
+  held?: HeldAddressJson[];
+
+  /**
+   * Open flows to the address, or to those that the name holds; proxied ones left out.
+   *
+   * @generated from field: uint32 flows = 3;
+   */
+  flows?: number;
+};
+
+/**
+ * Describes the message vmsan.v1.ExplainResponse.
+ * Use `create(ExplainResponseSchema)` to create a new message.
+ */
+export declare const ExplainResponseSchema: GenMessage<ExplainResponse, {jsonType: ExplainResponseJson}>;
+
+/**
+ * @generated from message vmsan.v1.Judgement
+ */
+export declare type Judgement = Message<"vmsan.v1.Judgement"> & {
+  /**
+   * "lookup", "tcp 443", "icmp".
+   *
+   * @generated from field: string what = 1;
+   */
+  what: string;
+
+  /**
+   * "allow", "deny", or "proxy": its name decides.
+   *
+   * @generated from field: string verdict = 2;
+   */
+  verdict: string;
+
+  /**
+   * The rule that decided; empty when none did.
+   *
+   * @generated from field: string rule = 3;
+   */
+  rule: string;
+
+  /**
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * @generated from message vmsan.v1.Judgement
+ */
+export declare type JudgementJson = {
+  /**
+   * "lookup", "tcp 443", "icmp".
+   *
+   * @generated from field: string what = 1;
+   */
+  what?: string;
+
+  /**
+   * "allow", "deny", or "proxy": its name decides.
+   *
+   * @generated from field: string verdict = 2;
+   */
+  verdict?: string;
+
+  /**
+   * The rule that decided; empty when none did.
+   *
+   * @generated from field: string rule = 3;
+   */
+  rule?: string;
+
+  /**
+   * @generated from field: string reason = 4;
+   */
+  reason?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.Judgement.
+ * Use `create(JudgementSchema)` to create a new message.
+ */
+export declare const JudgementSchema: GenMessage<Judgement, {jsonType: JudgementJson}>;
+
+/**
+ * An address that a name was resolved to for a VM.
+ *
+ * @generated from message vmsan.v1.HeldAddress
+ */
+export declare type HeldAddress = Message<"vmsan.v1.HeldAddress"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint32 seconds = 3;
+   */
+  seconds: number;
+
+  /**
+   * "tcp 22", "udp 1-52": what goes there by address.
+   *
+   * @generated from field: repeated string ports = 4;
+   */
+  ports: string[];
+};
+
+/**
+ * An address that a name was resolved to for a VM.
+ *
+ * @generated from message vmsan.v1.HeldAddress
+ */
+export declare type HeldAddressJson = {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: string address = 2;
+   */
+  address?: string;
+
+  /**
+   * @generated from field: uint32 seconds = 3;
+   */
+  seconds?: number;
+
+  /**
+   * "tcp 22", "udp 1-52": what goes there by address.
+   *
+   * @generated from field: repeated string ports = 4;
+   */
+  ports?: string[];
+};
+
+/**
+ * Describes the message vmsan.v1.HeldAddress.
+ * Use `create(HeldAddressSchema)` to create a new message.
+ */
+export declare const HeldAddressSchema: GenMessage<HeldAddress, {jsonType: HeldAddressJson}>;
+
+/**
  * @generated from message vmsan.v1.DoctorRequest
  */
 export declare type DoctorRequest = Message<"vmsan.v1.DoctorRequest"> & {
@@ -1921,6 +2187,17 @@ export declare const VmsanService: GenService<{
     methodKind: "unary";
     input: typeof SetNetworkRequestSchema;
     output: typeof SetNetworkResponseSchema;
+  },
+  /**
+   * Explain says what the policy of a VM makes of a target now, or what a policy
+   * would that is none's yet. Nothing is sent.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainRequestSchema;
+    output: typeof ExplainResponseSchema;
   },
   /**
    * @generated from rpc vmsan.v1.VmsanService.Doctor
