@@ -42,7 +42,7 @@ func main() {
 		log.Fatal("this is PID 1 of a vmsan guest; on a host it only knows tsc-khz")
 	}
 	outliveSignals()
-	// PID 1 must not end: the kernel would panic. With panic=-1 on the command
+	// PID 1 must not end: the kernel would panic. With panic=1 on the command
 	// line that restarts the machine, which ends it, and the console says why.
 	log.Fatal(run())
 }

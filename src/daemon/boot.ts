@@ -9,6 +9,7 @@ import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
 import type { Machine } from '../vmm/vmm.ts';
 import { standsStill } from './disk-space.ts';
+import { tellingLines, watchBoot } from './boot-watch.ts';
 import { directoriesOf, diskOf, networkOf, type Context, type LiveVm } from './context.ts';
 
 /**
@@ -59,6 +60,7 @@ export async function bootGuest(
 ): Promise<LiveVm> {
   let machine = first;
   for (let attempt = 1; ; attempt += 1) {
+    const watch = watchBoot(machine);
     try {
       const agent = await Promise.race([
         introduce(context, vm, machine),
@@ -68,17 +70,19 @@ export async function bootGuest(
       if (agent === null) throw new Failure('exhausted', 'its disk cannot be written');
       return { machine, agent: Promise.resolve(agent) };
     } catch (error) {
-      const console = await machine.consoleTail().catch(messageOf);
+      const trouble = await watch.trouble();
       const { stall } = machine;
       await machine.kill();
       if (stall !== null) throw standsStill(context, vm, stall);
       if (error instanceof Failure && error.code === 'conflict') throw wrongAgent(error);
-      if (attempt === TRIES) throw bootFailure(error, console);
+      if (attempt === TRIES) throw bootFailure(error, trouble.console);
       context.log.warn(
-        { vm: vm.id, error: messageOf(error), console },
+        { vm: vm.id, error: messageOf(error), ...trouble },
         'boot failed, trying again',
       );
       machine = await again();
+    } finally {
+      watch.stop();
     }
   }
 }
@@ -128,8 +132,8 @@ function wrongAgent({ message }: Failure): Failure {
 }
 
 function bootFailure(error: unknown, console: string): Failure {
-  const end = console.trimEnd().split('\n').slice(-8).join('\n');
+  const said = tellingLines(console).join('\n') || '(nothing)';
   return new Failure('internal', 'the guest did not boot', {
-    cause: new Error(`${messageOf(error)}; its console ends with:\n${end}`),
+    cause: new Error(`${messageOf(error)}; its console says:\n${said}`),
   });
 }

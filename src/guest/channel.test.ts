@@ -100,4 +100,12 @@ describe('openChannel', () => {
     abort.abort(new Error('the machine ended'));
     await assert.rejects(waiting, /the machine ended/);
   });
+
+  test('so does one between two tries', async () => {
+    const abort = new AbortController();
+    // Nobody listens: nearly all of its time is pauses.
+    const waiting = openChannel(path, { deadlineMs: 60_000, signal: abort.signal });
+    setTimeout(() => abort.abort(new Error('the machine ended')), 200);
+    await assert.rejects(waiting, /^Error: the machine ended$/);
+  });
 });

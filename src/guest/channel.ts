@@ -63,7 +63,7 @@ export async function openChannel(path: string, options: ChannelOptions): Promis
         throw new Failure('timeout', `${message}: ${messageOf(cause)}`, { cause });
       }
     }
-    await delay(pause, undefined, { signal: options.signal });
+    await delay(pause, undefined, { signal: options.signal }).catch(() => {});
     patience *= 2;
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }

@@ -21,7 +21,8 @@ export function kernelCommandLine(facts: KernelFacts): string {
     'quiet',
     'loglevel=3',
     // A guest that panics ends: a restart is what `-no-reboot` turns into the end.
-    'panic=-1',
+    // After a second, in which its console can still be read.
+    'panic=1',
     'reboot=t',
     // Self-tests of ciphers that the distribution has run before.
     'cryptomgr.notests=1',

@@ -15,6 +15,26 @@ export interface ProcessIdentity {
  * descriptors are open.
  */
 export function identify(pid: number): ProcessIdentity | null {
+  const fields = statOf(pid) ?? [];
+  const [state] = fields;
+  const startTicks = fields[19];
+  const threads = Number(fields[17]);
+  const isOver = state === 'X' || (state === 'Z' && threads <= 1);
+  if (isOver || startTicks === undefined) return null;
+  return { pid, startTicks };
+}
+
+/** USER_HZ, in which the kernel tells times: 100 on today's architectures (time(7)). */
+const TICKS_PER_SECOND = 100;
+
+/** Seconds of processor time that a process has had (fields 14 and 15); null when it is gone. */
+export function cpuSecondsOf(process: ProcessIdentity): number | null {
+  const fields = isAlive(process) ? statOf(process.pid) : null;
+  return fields === null ? null : (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** The fields of proc_pid_stat(5) from the third on; null when there is no such process. */
+function statOf(pid: number): string[] | null {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -23,13 +43,7 @@ export function identify(pid: number): ProcessIdentity | null {
     throw error;
   }
   // The second field is the program's name in parentheses and may hold anything.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state] = fields;
-  const startTicks = fields[19];
-  const threads = Number(fields[17]);
-  const isOver = state === 'X' || (state === 'Z' && threads <= 1);
-  if (isOver || startTicks === undefined) return null;
-  return { pid, startTicks };
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 export function isAlive(process: ProcessIdentity): boolean {

@@ -53,6 +53,8 @@ export interface Machine {
    * far as this process or nobody has read it.
    */
   consoleTail(): Promise<string>;
+  /** How the monitor's process ended, as far as this process, which started it, has heard; else null. */
+  readonly exited: string | null;
   /** How many characters of the console this process has read so far. */
   readonly consoleRead: number;
   /** Why its guest stands still; null when it does not. */

@@ -38,7 +38,11 @@ export const qemu: Vmm = {
       if (process !== null) enterGroups(spec.groups, process.pid);
       try {
         const qmp = await Qmp.connect(qmpSocket(spec.runDir), CONNECT_DEADLINE_MS);
-        if (process !== null) return new QemuMachine(process, spec.runDir, qmp);
+        if (process !== null) {
+          const machine = new QemuMachine(process, spec.runDir, qmp);
+          child.once('exit', (code, signal) => (machine.exited = signal ?? `exit code ${code}`));
+          return machine;
+        }
       } catch {
         // Its own words, below, say more than its end of the connection.
         if (process !== null) killProcess(process);
@@ -67,6 +71,7 @@ class QemuMachine implements Machine {
   readonly process: ProcessIdentity;
   readonly agentSocket: string;
   readonly ended: Promise<void>;
+  exited: string | null = null;
   readonly #qmp: Qmp;
   #console = '';
   #consoleRead = 0;
