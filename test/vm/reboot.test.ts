@@ -114,7 +114,8 @@ describe('after a reboot of the host', () => {
   test('a daemon that dies while it starts them: the next one goes on', async () => {
     await powerCut();
     await nextBoot();
-    await lab.vmsan(['daemon', 'start'], { env: { VMSAN_TEST_CRASH: 'start:4' } });
+    await lab.exec(['sh', '-c', 'echo -n start:4 >/run/crash'], { check: true });
+    await lab.vmsan(['daemon', 'start'], { env: { VMSAN_TEST_CRASH: '/run/crash' } });
     await until('that daemon has died', async () => {
       const { exitCode } = await lab.exec(['pgrep', '^MainThread']);
       return exitCode !== 0;
