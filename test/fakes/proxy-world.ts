@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { listenTcp } from '../../src/host/ffi.ts';
-import type { ProxyLimits } from '../../src/proxy/limits.ts';
+import { ProxySlots, type ProxyLimits } from '../../src/proxy/limits.ts';
 import type { ProxyDecision, ProxyOptions, Resolution } from '../../src/proxy/options.ts';
 import type { ProxyServer, ServerOptions } from '../../src/proxy/server.ts';
 
@@ -17,6 +17,8 @@ export class ProxyWorld implements AsyncDisposable {
   readonly deniedAddresses = new Set<string>();
   readonly decisions: ProxyDecision[] = [];
   readonly reports: string[] = [];
+  /** What is held of the limits. */
+  readonly slots = new ProxySlots();
   vmId: string | undefined = 'vm-00000001';
   resolve: (name: string) => Promise<Resolution>;
   #proxy: ProxyServer | undefined;
@@ -49,7 +51,7 @@ export class ProxyWorld implements AsyncDisposable {
       report: (event) => world.reports.push(event),
       record: (decision) => world.decisions.push(decision),
     };
-    world.#proxy = await serve(listenTcp(LOOPBACK, 0), options, { limits });
+    world.#proxy = await serve(listenTcp(LOOPBACK, 0), options, { limits, slots: world.slots });
     return world;
   }
 
