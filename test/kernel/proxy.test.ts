@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { clientHello, records } from '../fakes/client-hello.ts';
 import { killGroup } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
+import { TREE } from '../lab/paths.ts';
 import { until } from '../lab/until.ts';
 import * as world from '../lab/world.ts';
 import { WiredNetworks } from './wired/commands.ts';
@@ -89,6 +92,25 @@ describe('HTTP and TLS under domain rules, by what reaches the servers', () => {
       await lab.packetsTo(world.lan.address, { protocol: 'tcp', port: 80, since: mark }),
       0,
     );
+  });
+
+  test('a hello in single bytes is one hello; a hidden name is none; a wrong one neither', async () => {
+    const speak = async (segments: readonly Buffer[]) => {
+      const script = `${TREE}/test/kernel/wired/speak.ts`;
+      const hex = JSON.stringify(segments.map((bytes) => bytes.toString('hex')));
+      const argv = [process.execPath, script, shared.address, '443', hex];
+      return (await networks.exec(SLOT, argv)).stdout;
+    };
+    const bytewise = (bytes: Buffer) => Array.from(bytes, (byte) => Buffer.from([byte]));
+    const refused = '15030300020231';
+    const real = readFileSync(`${TREE}/test/fuzz/seeds/client-hello/openssl-tls13`);
+    assert.match(await speak(bytewise(real)), /^160303/, 'the server’s hello');
+    const mark = await lab.mark();
+    const ech = clientHello({ extensions: [[0xfe0d, Buffer.alloc(200, 3)]] });
+    assert.equal(await speak([records(ech)]), refused);
+    const wrong = records(clientHello({ names: [denied.name] }), 20);
+    assert.equal(await speak(bytewise(wrong)), refused);
+    assert.deepEqual(await reached(mark), []);
   });
 
   test('every request of a kept-alive connection is judged', async () => {
