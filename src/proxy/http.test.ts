@@ -276,6 +276,21 @@ test('a policy that changes ends what it forbids, between requests too', async (
   assert.equal((await at.all()).toString().includes('GET'), true);
 });
 
+test('the next request to the same host is judged by the policy of then', async () => {
+  await using all = await worldOf();
+  const { server, world, request } = all;
+  const coming = server.next();
+  const client = world.client();
+  client.socket.write(request(GET));
+  const at = await coming;
+  at.socket.write(answer('one'));
+  await client.until('one', (text) => text.endsWith('one'));
+  world.names.delete('allowed.example.com');
+  client.socket.write(request('GET /again HTTP/1.1'));
+  assert.match(String(await client.all()), /one.*403 Forbidden/s);
+  assert.doesNotMatch(at.text, /again/);
+});
+
 test('a slow head is cut off', async () => {
   await using all = await worldOf({ headMs: 50 });
   const client = all.world.client();
