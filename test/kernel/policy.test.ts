@@ -172,6 +172,24 @@ describe('the kernel and decide() agree', () => {
     assert.deepEqual(JSON.parse(stdout), ['refused', 'refused', 'refused']);
   });
 
+  test('what a name holds opens neither the web’s ports nor port 53', async () => {
+    const { address: destination } = world.website;
+    const probes: Probe[] = [80, 443].map((port) => ({ destination, protocol: 'tcp', port }));
+    const words = { allowedDomains: ['db.example.com:5432'] };
+    await set(words, LEARNED);
+    await agree(words, probes, LEARNED);
+    const { stdout } = await networks.exec(SLOT, probing(probes));
+    assert.deepEqual(JSON.parse(stdout), ['refused', 'refused']);
+    const resolver: Probe = {
+      destination: world.otherResolver.address,
+      protocol: 'tcp',
+      port: 53,
+    };
+    const held = [{ address: resolver.destination, ...ports('tcp', 1, 65_535) }];
+    await set(words, held);
+    await agree(words, [resolver], held);
+  });
+
   test('a public resolver is refused at port 443 alone, unless a rule names one', async () => {
     const destination = '8.8.8.8';
     const probes: Probe[] = [80, 443].map((port) => ({ destination, protocol: 'tcp', port }));
