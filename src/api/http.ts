@@ -112,7 +112,8 @@ const WINDOW = 512 * 1024;
 /**
  * Codes of RFC 9113 section 7: CONNECT_ERROR is the daemon's word for a guest
  * that broke off (src/daemon/exec-forward.ts), INTERNAL_ERROR is Node's for a stream
- * that was destroyed because of it. When the connection to the daemon breaks it is CANCEL.
+ * that was destroyed because of it. A connection to the daemon that breaks is CANCEL, or
+ * INTERNAL_ERROR again, with the socket's own error as the stream's.
  */
 const GUEST_BROKE_OFF = [0xa, 0x2];
 
@@ -125,7 +126,8 @@ async function* readExchange(stream: ClientHttp2Stream): AsyncGenerator<Uint8Arr
 }
 
 function brokenOff(stream: ClientHttp2Stream, cause?: unknown): unknown {
-  if (!GUEST_BROKE_OFF.includes(stream.rstCode ?? 0)) {
+  const connectionBroke = isErrno(stream.errored, 'ECONNRESET', 'EPIPE');
+  if (connectionBroke || !GUEST_BROKE_OFF.includes(stream.rstCode ?? 0)) {
     return cause instanceof Failure ? cause : new DaemonGone(cause);
   }
   return new Failure('unavailable', 'the guest broke off the connection', { hint: 'vmsan list' });

@@ -135,8 +135,10 @@ describe('the lab', () => {
     };
     assert.equal(await send('over TCP\n', ports.echo), 'over TCP\n');
     assert.equal(await send('good day\n', ports.lines), 'hello from the lab\nyou said: good day\n');
-    const said = (await lab.log()).find(({ line }) => line !== undefined);
-    assert.equal(said?.line, 'good day');
+    const said = (await lab.log()).flatMap(({ server, line }) =>
+      line === undefined ? [] : [`${server}: ${line}`],
+    );
+    assert.deepEqual(said, ['echo: over UDP', 'lines: good day']);
   });
 
   test('lets its host reach what no guest may: only our rules can stop one', async () => {
