@@ -39,11 +39,16 @@ const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
 const SO_REUSEADDR = 2;
 
+// <signal.h>
+const SIG_SETMASK = 2;
+const SIGSET_BYTES = 128;
+
 const libc = koffi.load('libc.so.6');
 const calls = {
   open: libc.func('int open(const char *path, int flags)'),
   close: libc.func('int close(int fd)'),
   setns: libc.func('int setns(int fd, int nstype)'),
+  sigmask: libc.func('int pthread_sigmask(int how, const uint8_t *set, _Out_ uint8_t *before)'),
   flock: libc.func('int flock(int fd, int operation)'),
   ioctl: libc.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)'),
   memfdCreate: libc.func('int memfd_create(const char *name, unsigned int flags)'),
@@ -114,6 +119,24 @@ export function inNetns<T>(path: string, action: () => T): T {
     return action();
   } finally {
     if (calls.setns(home, CLONE_NEWNET) !== 0) process.abort();
+  }
+}
+
+const EVERY_SIGNAL = Buffer.alloc(SIGSET_BYTES, 0xff);
+
+/**
+ * Runs `action` with every signal held back from this thread; another one
+ * handles what comes, or this one afterwards. For foreign code that takes an
+ * interrupted system call for a failed one: select(2) is interrupted whatever
+ * the handler's flags are, as by the SIGCHLD of each child of ours.
+ */
+export function withoutSignals<T>(action: () => T): T {
+  const before = Buffer.alloc(SIGSET_BYTES);
+  calls.sigmask(SIG_SETMASK, EVERY_SIGNAL, before);
+  try {
+    return action();
+  } finally {
+    calls.sigmask(SIG_SETMASK, before, null);
   }
 }
 

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import koffi from 'koffi';
-import { inNetns } from './ffi.ts';
+import { inNetns, withoutSignals } from './ffi.ts';
 
 /**
  * nftables in this process, through libnftables(3): one call is one kernel
@@ -42,7 +42,7 @@ export function nftables(netns: string | undefined, commands: string): string {
 
 function transact(commands: string): string {
   const context = contextHere();
-  const result = nft.run(context.ctx, commands) as number;
+  const result = withoutSignals(() => nft.run(context.ctx, commands) as number);
   // Each is emptied by reading it.
   const output = String(nft.output(context.ctx) ?? '');
   const words = String(nft.error(context.ctx) ?? '');

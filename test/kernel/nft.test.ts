@@ -71,4 +71,24 @@ describe('transactions in network namespaces', () => {
     assert.doesNotMatch(String(said[2]), /add rule/);
     assert.deepEqual([said[1], said[3]], ['', '']);
   });
+
+  test('a signal in the middle of a transaction does not make it fail', async () => {
+    const said = await script(
+      `import { spawn } from 'node:child_process';`,
+      `let heard = 0;`,
+      `process.on('SIGUSR2', () => { heard += 1; });`,
+      `const storm = 'while kill -USR2 ' + process.pid + '; do :; done';`,
+      `const noise = spawn('sh', ['-c', storm], { stdio: 'ignore' });`,
+      `for (let n = 0; n < 600; n += 1) {`,
+      `  nft(undefined, 'table inet t; delete table inet t; table inet t { chain c { accept; }; }');`,
+      `}`,
+      `noise.kill('SIGKILL');`,
+      `// Its own end may be among the signals that were too many for Node to keep.`,
+      `noise.unref();`,
+      `nft(undefined, 'delete table inet t');`,
+      `while (heard === 0) await new Promise(setImmediate);`,
+      `say('heard');`,
+    );
+    assert.deepEqual(said, ['heard']);
+  });
 });

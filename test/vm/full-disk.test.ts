@@ -96,7 +96,6 @@ describe('when the host’s disk is full', () => {
   test('create is one clear line, and changes nothing', async () => {
     await fill(0);
     const unchanged = await hostState(lab);
-    const vms = await lab.vmsanJson(['list']);
     const { exitCode, stdout, stderr } = await lab.vmsan(['create', '--name', 'more']);
     assert.equal(exitCode, 1);
     assert.equal(stdout, '');
@@ -104,7 +103,9 @@ describe('when the host’s disk is full', () => {
       stderr,
       /^vmsan: 0 MiB are free in \/var\/lib\/vmsan, and a VM needs 64 MiB to begin with\nhint: .*\n$/,
     );
-    assert.deepEqual(await lab.vmsanJson(['list']), vms);
+    // Their state may change: a guest writes of its own accord, and is paused.
+    const vms = await lab.vmsanJson<VmJson[]>(['list']);
+    assert.deepEqual(vms.map(({ name }) => name).toSorted(), ['idle', 'web']);
     assert.equal(await hostState(lab), unchanged);
     await empty();
   });
