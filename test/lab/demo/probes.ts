@@ -48,12 +48,13 @@ const byAddress: Omit<Probe, 'promised'> = {
   target: world.shared.address,
   proof: /"server":"http"/,
 };
-const lookUp: Omit<Probe, 'promised'> = {
+const looked = ({ name, address }: { name: string; address: string }) => ({
   what: 'a DNS name',
-  argv: dig(world.npm.name),
+  argv: dig(name),
   target: world.resolver.address,
-  proof: new RegExp(`\\s${world.npm.address.replaceAll('.', '\\.')}$`, 'm'),
-};
+  proof: new RegExp(`\\s${address.replaceAll('.', '\\.')}$`, 'm'),
+});
+const lookUp: Omit<Probe, 'promised'> = looked(world.npm);
 const pinged: Omit<Probe, 'promised'> = {
   what: 'ping',
   argv: ping(world.shared.address),
@@ -94,6 +95,12 @@ export const underDenyAll: readonly Probe[] = [
   { ...byAddress, promised: 'denied' },
   { ...pinged, promised: 'denied' },
   { ...otherResolver, promised: 'denied' },
+];
+
+/** Another name than before: that one's answer is still in vmsan's cache. */
+export const underAllowAllAgain: readonly Probe[] = [
+  { ...looked(world.npmPackages), promised: 'reached' },
+  { ...byName, promised: 'reached' },
 ];
 
 /** Tries one destination in the VM `vm`, and compares what both ends saw with the promise. */
