@@ -6,6 +6,7 @@ import {
   setHostNetwork,
   type LentSysctls,
 } from '../net/host-network.ts';
+import { LoadedTable } from '../net/loaded-table.ts';
 import type { HostNetwork, VmNetwork } from '../net/plan.ts';
 import type { Policy } from '../policy/policy.ts';
 import { Gate, type GuestView } from './gate.ts';
@@ -32,6 +33,7 @@ export class SharedNetwork {
   readonly #onRestart: () => void;
   readonly #onError: (error: unknown) => void;
   readonly #attached = new Map<string, Attachment>();
+  readonly #table = new LoadedTable();
   readonly #turn = new Mutex();
   #gate: Gate | null = null;
 
@@ -131,6 +133,7 @@ export class SharedNetwork {
         dialable: [...this.#attached.values()].flatMap(({ policy }) => dialableOf(policy)),
       },
       this.#lent,
+      this.#table,
     );
     return ended;
   }
@@ -175,7 +178,7 @@ export class SharedNetwork {
     // Before its end, so that nobody starts another in its place.
     this.#gate = null;
     await gate?.stop();
-    await clearHostNetwork(this.#host, this.#lent);
+    await clearHostNetwork(this.#host, this.#lent, this.#table);
   }
 }
 

@@ -2,6 +2,7 @@ import { ipBatch, ipJson } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
 import { readSysctl, writeSysctl } from '../host/sysctl.ts';
 import { NO_HOST_RULESET, renderHostRuleset, type Opening, type Upstream } from './host-ruleset.ts';
+import type { LoadedTable } from './loaded-table.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
 
 /** Every kernel has it, which is not so of dummy links. */
@@ -37,18 +38,23 @@ export async function setHostNetwork(
   host: HostNetwork,
   wanted: WantedHostNetwork,
   lent: LentSysctls,
+  table: LoadedTable,
 ): Promise<void> {
   const uplinks = await uplinksOf(wanted.vms);
   const toLend = uplinks.filter((link) => readSysctl(forwardingOf(link)) === '0');
   for (const link of toLend) lent.add({ path: forwardingOf(link), before: '0' });
   const lentLinks = lent.list().map(({ path }) => linkOfForwarding(path));
   // The table that keeps a lent link from forwarding for others comes before the lending.
-  nftables(undefined, renderHostRuleset(host, { ...wanted, lentLinks }));
+  table.load(renderHostRuleset(host, { ...wanted, lentLinks }));
   for (const link of toLend) writeSysctl(forwardingOf(link), '1');
 }
 
 /** Leaves the host as it was before the first VM. */
-export async function clearHostNetwork(host: HostNetwork, lent: LentSysctls): Promise<void> {
+export async function clearHostNetwork(
+  host: HostNetwork,
+  lent: LentSysctls,
+  table: LoadedTable,
+): Promise<void> {
   for (const { path, before } of lent.list()) {
     try {
       writeSysctl(path, before);
@@ -57,6 +63,7 @@ export async function clearHostNetwork(host: HostNetwork, lent: LentSysctls): Pr
     }
   }
   lent.clear();
+  table.forget();
   nftables(undefined, NO_HOST_RULESET);
   await removeGateAddress(host);
 }
