@@ -44,8 +44,11 @@ export interface Context {
   boots: Places;
 }
 
-export function networkOf(context: Context, vm: Pick<VmRecord, 'id' | 'slot'>): VmNetwork {
-  return planVm(context.host.pools, vm.slot, vm.id);
+/** What of a VM's record says which network it has. */
+export type NetworkOwner = Pick<VmRecord, 'id' | 'slot' | 'netns'>;
+
+export function networkOf(context: Context, vm: NetworkOwner): VmNetwork {
+  return planVm(context.host.pools, vm.slot, vm.id, vm.netns);
 }
 
 /** Where a VM's files are: its disk, and its sockets. Each directory is its QEMU's alone. */

@@ -117,6 +117,7 @@ function newRecord(request: CreateVmRequest, policy: Policy): VmRecord {
     accelerator: 'tcg',
     createdAtMs: Date.now(),
     autostart: request.autostart,
+    netns: true,
     process: null,
   };
 }

@@ -29,6 +29,7 @@ function record(id: string, name: string, slot: number): VmRecord {
     accelerator: 'tcg',
     createdAtMs: slot,
     autostart: false,
+    netns: true,
     process: null,
   };
 }

@@ -11,7 +11,7 @@ import { vmUid } from '../net/plan.ts';
 import * as links from '../net/vm-links.ts';
 import type { VmRecord, VmState } from '../store/store.ts';
 import { meetAgent } from './boot.ts';
-import { networkOf, type Context, type LiveVm } from './context.ts';
+import { networkOf, type Context, type LiveVm, type NetworkOwner } from './context.ts';
 import { removeRunDirectory } from './directories.ts';
 import { runTeardown, type Step } from './steps.ts';
 
@@ -107,7 +107,7 @@ export async function endAtOnce(context: Context, id: string): Promise<void> {
 }
 
 /** Takes away all that a VM has only while it runs. */
-export function releaseSteps(context: Context, vm: { id: string; slot: number }): Step[] {
+export function releaseSteps(context: Context, vm: NetworkOwner): Step[] {
   const network = networkOf(context, vm);
   return [
     { name: 'end the machine', do: () => endMachine(context, vm) },
@@ -127,7 +127,7 @@ export function releaseSteps(context: Context, vm: { id: string; slot: number })
 }
 
 /** Ends a VM's QEMU and waits for it: an open TAP would keep the netns alive. */
-async function endMachine(context: Context, vm: { id: string; slot: number }): Promise<void> {
+async function endMachine(context: Context, vm: NetworkOwner): Promise<void> {
   const live = context.live.get(vm.id);
   if (live !== undefined) await live.machine.kill();
   // One that no daemon knows of has nobody else's uid.

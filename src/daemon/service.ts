@@ -171,7 +171,7 @@ function describe(context: Context, vm: VmRecord): MessageInitShape<typeof VmSch
     diskBytes: BigInt(vm.diskBytes),
     createdAtMs: BigInt(vm.createdAtMs),
     accelerator: vm.accelerator,
-    netns: network.netns,
+    netns: network.netns ?? '',
     pid: vm.process?.pid ?? 0,
     autostart: vm.autostart,
   };

@@ -99,7 +99,8 @@ export function tryLock(fd: number): boolean {
 let home: number | undefined;
 
 /**
- * Runs `action` with the calling thread in the network namespace at `path`.
+ * Runs `action` with the calling thread in the network namespace at `path`; as
+ * it is when that is undefined.
  * `action` must be synchronous: were it to await, other work of this process
  * would run in the wrong namespace. A thread that cannot come back would do
  * the same, so the process ends there and then.
@@ -107,7 +108,8 @@ let home: number | undefined;
  * Only what `action` does on this thread is in the namespace: system calls by
  * FFI and Node's `*Sync` functions, /proc/sys/net included.
  */
-export function inNetns<T>(path: string, action: () => T): T {
+export function inNetns<T>(path: string | undefined, action: () => T): T {
+  if (path === undefined) return action();
   home ??= check('open', calls.open('/proc/thread-self/ns/net', O_CLOEXEC));
   const target = check(`open ${path}`, calls.open(path, O_CLOEXEC));
   try {

@@ -37,7 +37,7 @@ export class NftRefused extends Error {
  * @throws NftRefused; then nothing was applied
  */
 export function nftables(netns: string | undefined, commands: string): string {
-  return netns === undefined ? transact(commands) : inNetns(netns, () => transact(commands));
+  return inNetns(netns, () => transact(commands));
 }
 
 function transact(commands: string): string {

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { overlaps, planHost, planVm, slotCount, vmOfNetns, vmUid } from './plan.ts';
+import {
+  isOurTable,
+  overlaps,
+  planHost,
+  planVm,
+  slotCount,
+  vmOfLink,
+  vmOfNetns,
+  vmOfTable,
+  vmUid,
+} from './plan.ts';
 
 const POOLS = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
 
@@ -9,6 +19,8 @@ test('a slot gives every name and address of a VM', () => {
     slot: 7,
     netns: 'vmsan-vm-0badcafe',
     netnsPath: '/run/netns/vmsan-vm-0badcafe',
+    table: 'vmsan',
+    capsTable: 'vmsan_caps',
     tap: 'tap0',
     uplink: 'up0',
     hostLink: 'vm-0badcafe',
@@ -20,6 +32,19 @@ test('a slot gives every name and address of a VM', () => {
     transitHostIp: '10.200.0.16',
     transitVmIp: '10.200.0.17',
   });
+});
+
+test('without a netns the TAP is the link on the host, and the tables have the VM’s name', () => {
+  const id = 'vm-0badcafe';
+  const { netns, netnsPath, tap, hostLink, table, capsTable } = planVm(POOLS, 7, id, false);
+  assert.deepEqual(
+    { netns, netnsPath, tap, hostLink },
+    { netns: undefined, netnsPath: undefined, tap: id, hostLink: id },
+  );
+  assert.deepEqual([vmOfTable(table), vmOfTable(capsTable), vmOfLink(tap)], [id, id, id]);
+  for (const name of ['vmsan', table, capsTable]) assert.ok(isOurTable(name), name);
+  for (const name of ['filter', 'vmsan-lab', 'vmsan2']) assert.ok(!isOurTable(name), name);
+  assert.deepEqual([vmOfTable('vmsan'), vmOfLink('vm-bridge')], [null, null]);
 });
 
 test('no two slots of a pool share an address, nor does the gate', () => {

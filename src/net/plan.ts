@@ -6,6 +6,10 @@ import ipaddr from 'ipaddr.js';
  *
  *     guest eth0 172.16.S.2/30 ─ tap0 172.16.S.1 [netns vmsan-<id>]
  *         up0 10.200.x.y+1/31 ═ veth ═ <id> 10.200.x.y/31 [the host] ─ uplinks
+ *
+ * and without a netns (`--no-netns`):
+ *
+ *     guest eth0 172.16.S.2/30 ─ TAP <id> 172.16.S.1 [the host] ─ uplinks
  */
 
 export interface Pools {
@@ -18,13 +22,16 @@ export interface Pools {
 /** Every name and address of one VM's network. Addresses are dotted quads. */
 export interface VmNetwork {
   slot: number;
-  /** As `ip netns` lists it. */
-  netns: string;
-  netnsPath: string;
+  /** As `ip netns` lists it; undefined when its network is in the host's namespace. */
+  netns: string | undefined;
+  netnsPath: string | undefined;
+  /** Its nftables tables, of the families inet and netdev: of its rules, and of its caps. */
+  table: string;
+  capsTable: string;
   tap: string;
-  /** The veth's end inside the netns. */
+  /** The veth's end inside the netns; without one there is no veth, and this is not used. */
   uplink: string;
-  /** The veth's end on the host; the VM's id. */
+  /** The link on the host, named as the VM's id: the veth's end, or the TAP itself. */
   hostLink: string;
   guestMac: string;
   gatewayMac: string;
@@ -52,6 +59,9 @@ export interface HostNetwork {
 
 export const NETNS_DIR = '/run/netns';
 const NETNS_PREFIX = 'vmsan-';
+/** In a netns of its own a VM's tables need no name of theirs; the host's table has the same. */
+const TABLE = 'vmsan';
+const CAPS_TABLE = 'vmsan_caps';
 
 /** Below 1024, so that no unprivileged process can bind them, and assigned to nobody by IANA. */
 const DNS_PORT = 1009;
@@ -88,15 +98,28 @@ export function proofUid(): number {
   return FIRST_UID - 1;
 }
 
-export function planVm(pools: Pools, slot: number, id: string): VmNetwork {
+/** @param netns whether it has a network namespace of its own */
+export function planVm(pools: Pools, slot: number, id: string, netns = true): VmNetwork {
   const subnet = firstAddress(pools.subnetPool) + slot * 256;
   const transit = firstAddress(pools.transitPool) + (slot + 1) * 2;
-  const netns = NETNS_PREFIX + id;
+  const place = netns
+    ? {
+        netns: NETNS_PREFIX + id,
+        netnsPath: `${NETNS_DIR}/${NETNS_PREFIX}${id}`,
+        table: TABLE,
+        capsTable: CAPS_TABLE,
+        tap: 'tap0',
+      }
+    : {
+        netns: undefined,
+        netnsPath: undefined,
+        table: `${TABLE}-${id}`,
+        capsTable: `${CAPS_TABLE}-${id}`,
+        tap: id,
+      };
   return {
     slot,
-    netns,
-    netnsPath: `${NETNS_DIR}/${netns}`,
-    tap: 'tap0',
+    ...place,
     uplink: 'up0',
     hostLink: id,
     guestMac: mac(0x02, slot),
@@ -123,6 +146,22 @@ export function planHost(pools: Pools): HostNetwork {
 /** The VM that a netns belongs to, or null when it is none of ours. */
 export function vmOfNetns(netns: string): string | null {
   return netns.startsWith(`${NETNS_PREFIX}vm-`) ? netns.slice(NETNS_PREFIX.length) : null;
+}
+
+/** The VM that a table of the host's namespace belongs to, or null when it is no VM's of ours. */
+export function vmOfTable(table: string): string | null {
+  const [prefix] = [TABLE, CAPS_TABLE].filter((each) => table.startsWith(`${each}-vm-`));
+  return prefix === undefined ? null : table.slice(prefix.length + 1);
+}
+
+/** Whether a table of the host's namespace is one of ours: the host's, or a VM's. */
+export function isOurTable(table: string): boolean {
+  return table === TABLE || vmOfTable(table) !== null;
+}
+
+/** The VM that a link of the host's belongs to, or null when it is none of ours. */
+export function vmOfLink(link: string): string | null {
+  return /^vm-[0-9a-f]{8}$/.test(link) ? link : null;
 }
 
 /** True when two CIDRs share an address. */

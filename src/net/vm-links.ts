@@ -18,7 +18,7 @@ import { renderVmRuleset } from './vm-ruleset.ts';
 
 /** Makes the netns. */
 export async function addNetns(vm: VmNetwork): Promise<void> {
-  await run(['ip', 'netns', 'add', vm.netns]);
+  await run(['ip', 'netns', 'add', vm.netns!]);
 }
 
 /**
@@ -102,7 +102,7 @@ export function replaceCaps(vm: VmNetwork, host: HostNetwork): void {
 
 /** Removes the netns and with it every link of the VM. Already gone is success. */
 export async function removeNetns(vm: VmNetwork): Promise<void> {
-  if (existsSync(vm.netnsPath)) await run(['ip', 'netns', 'delete', vm.netns]);
+  if (existsSync(vm.netnsPath!)) await run(['ip', 'netns', 'delete', vm.netns!]);
 }
 
 /** Whether `ip netns` has been used on this host: at its first use it makes a directory and a mount. */

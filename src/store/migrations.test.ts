@@ -34,6 +34,8 @@ const VERSIONS: string[] = [
    ${vm('{"base":"deny-all","default":"deny","allowed":[],"denied":[],"opened":[],"domains":[]}')}`,
   `${TABLES}, autostart INTEGER NOT NULL DEFAULT 0) STRICT;
    ${vm('{"base":"deny-all","default":"deny","allowed":[],"denied":[],"opened":[],"domains":[]}', ', 0')}`,
+  `${TABLES}, autostart INTEGER NOT NULL DEFAULT 0, netns INTEGER NOT NULL DEFAULT 1) STRICT;
+   ${vm('{"base":"deny-all","default":"deny","allowed":[],"denied":[],"opened":[],"domains":[]}', ', 0, 1')}`,
 ];
 
 const RECORD: VmRecord = {
@@ -49,6 +51,7 @@ const RECORD: VmRecord = {
   accelerator: 'tcg',
   createdAtMs: 1_800_000_000_000,
   autostart: false,
+  netns: true,
   process: { pid: 42, startTicks: '7' },
 };
 
@@ -71,7 +74,14 @@ describe('a database of an older vmsan', () => {
       assert.deepEqual(store.vms(), [RECORD]);
       assert.equal(store.fact('boot'), '0f2b');
       assert.equal(store.lentSysctls().length, 1);
-      const other = { ...RECORD, id: 'vm-00000002', name: 'two', slot: 4, autostart: true };
+      const other = {
+        ...RECORD,
+        id: 'vm-00000002',
+        name: 'two',
+        slot: 4,
+        autostart: true,
+        netns: false,
+      };
       store.addVm(other);
       store.updateVm({ ...RECORD, state: 'stopped', process: null });
       store.close();

@@ -35,4 +35,6 @@ export const MIGRATIONS = [
   `UPDATE vms SET policy = json_set(policy, '$.domains', json_array());`,
   // Nothing was started again after a reboot.
   `ALTER TABLE vms ADD COLUMN autostart INTEGER NOT NULL DEFAULT 0;`,
+  // Every VM had a network namespace of its own.
+  `ALTER TABLE vms ADD COLUMN netns INTEGER NOT NULL DEFAULT 1;`,
 ];

@@ -21,6 +21,7 @@ const VM: VmRecord = {
   accelerator: 'tcg',
   createdAtMs: 1_800_000_000_000,
   autostart: true,
+  netns: false,
   process: null,
 };
 

@@ -29,6 +29,8 @@ export interface VmRecord {
   createdAtMs: number;
   /** When it runs as the host goes down, it is started again after the reboot. */
   autostart: boolean;
+  /** It has a network namespace of its own; otherwise its rules are in the host's. */
+  netns: boolean;
   /** Its QEMU; null when none runs. */
   process: ProcessIdentity | null;
 }
@@ -91,7 +93,7 @@ export class Store {
     this.#write(
       `INSERT INTO vms VALUES (:id, :name, :state, :slot, :vcpus, :memory_mib, :disk_bytes,
            :policy, :generation, :accelerator, :created_at_ms, :pid, :start_ticks,
-           :autostart)`,
+           :autostart, :netns)`,
       toRow(vm),
     );
   }
@@ -173,6 +175,8 @@ interface VmRow {
   start_ticks: string | null;
   /** 0 or 1. */
   autostart: number;
+  /** 0 or 1. */
+  netns: number;
 }
 
 function toRow(vm: VmRecord) {
@@ -191,6 +195,7 @@ function toRow(vm: VmRecord) {
     pid: vm.process?.pid ?? null,
     start_ticks: vm.process?.startTicks ?? null,
     autostart: vm.autostart ? 1 : 0,
+    netns: vm.netns ? 1 : 0,
   } satisfies VmRow;
 }
 
@@ -208,6 +213,7 @@ function fromRow(row: VmRow): VmRecord {
     accelerator: row.accelerator as VmRecord['accelerator'],
     createdAtMs: row.created_at_ms,
     autostart: row.autostart === 1,
+    netns: row.netns === 1,
     process:
       row.pid === null || row.start_ticks === null
         ? null

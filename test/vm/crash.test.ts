@@ -83,7 +83,7 @@ describe('when a process of vmsan dies', () => {
     });
     await until('its netns is gone', async () => {
       const { stdout } = await lab.exec(['ip', 'netns']);
-      return !stdout.includes(shut.netns) && stdout.includes(open.netns);
+      return !stdout.includes(shut.netns!) && stdout.includes(open.netns!);
     });
     assert.equal((await lab.vmsan(['exec', open.id, 'true'])).exitCode, 0);
   });

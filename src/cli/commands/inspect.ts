@@ -32,7 +32,7 @@ function describe(vm: VmJson): string {
     ['network policy', `${policyLine(vm.network)} (generation ${vm.network.generation})`],
     ['guest address', vm.guestIp],
     ['gateway', vm.gatewayIp],
-    ['netns', vm.netns],
+    ['netns', vm.netns ?? 'none: its rules are in the host’s'],
     ['slot', String(vm.slot)],
     ['vCPUs', String(vm.vcpus)],
     ['memory', `${vm.memoryMib} MiB`],

@@ -21,7 +21,8 @@ export interface VmJson {
   createdAt: string;
   /** `kvm`, or `tcg`: software emulation. */
   accelerator: string;
-  netns: string;
+  /** Null when its rules are in the host's own. */
+  netns: string | null;
   /** Of its QEMU; null when none runs. */
   pid: number | null;
   /** Started again after a reboot of the host, if it ran before. */
@@ -60,7 +61,7 @@ export function vmJson(vm: WireVm): VmJson {
     diskBytes: Number(vm.diskBytes ?? 0),
     createdAt: new Date(Number(vm.createdAtMs ?? 0)).toISOString(),
     accelerator: vm.accelerator ?? '',
-    netns: vm.netns ?? '',
+    netns: vm.netns ?? null,
     pid: vm.pid ?? null,
     autostart: vm.autostart ?? false,
     notice: vm.notice ?? null,

@@ -83,7 +83,8 @@ export declare type Vm = Message<"vmsan.v1.Vm"> & {
   accelerator: string;
 
   /**
-   * The network namespace, as `ip netns` lists it.
+   * The network namespace, as `ip netns` lists it; empty when its rules are in
+   * the host's own.
    *
    * @generated from field: string netns = 13;
    */
@@ -179,7 +180,8 @@ export declare type VmJson = {
   accelerator?: string;
 
   /**
-   * The network namespace, as `ip netns` lists it.
+   * The network namespace, as `ip netns` lists it; empty when its rules are in
+   * the host's own.
    *
    * @generated from field: string netns = 13;
    */
