@@ -63,7 +63,7 @@ describe('without a gate, and with a listener on every address of the host', () 
       }
       for (const listener of listeners)
         assert.deepEqual(await listener.log(), [], `${listener.port}`);
-      assert.deepEqual(await lab.log(mark), []);
+      assert.deepEqual(await lab.reached(mark), []);
     } finally {
       for (const listener of listeners) await listener.stop();
     }

@@ -50,7 +50,7 @@ describe('HTTP and TLS under domain rules, by what reaches the servers', () => {
       generation: ++generation,
     })) as { connectionsClosed: number };
   const reached = async (since: Awaited<ReturnType<Lab['mark']>>) =>
-    (await lab.log(since)).filter(({ server }) => server === 'http' || server === 'https');
+    (await lab.reached(since)).filter(({ server }) => server === 'http' || server === 'https');
 
   test('two names on one address: one is reached, of the other nothing arrives', async () => {
     for (const scheme of ['http', 'https']) {

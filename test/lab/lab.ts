@@ -138,6 +138,19 @@ export class Lab {
     return readJournal(this.paths.journal).slice(since.contacts);
   }
 
+  /**
+   * `log`, but for the ends of connections from before `since`: a proxy between
+   * passes those on in its own time, after the client has gone.
+   */
+  async reached(since: Mark): Promise<Contact[]> {
+    const contacts = await this.log(since);
+    const begun = new Set(contacts.filter(({ event }) => event === 'connection').map(endsText));
+    return contacts.filter(
+      (contact) =>
+        (contact.event !== 'closed' && contact.error === undefined) || begun.has(endsText(contact)),
+    );
+  }
+
   /** Every packet that came into the internet, by destination; servers or not, IPv4 and IPv6. */
   async arrivals(since: Mark = START): Promise<Arrivals[]> {
     return arrivedSince(await readArrivals(this.internet), since.arrivals);
@@ -184,6 +197,10 @@ export interface HostListener extends AsyncDisposable {
   /** What reached it so far. */
   log(): Promise<Contact[]>;
   stop(): Promise<void>;
+}
+
+function endsText({ server, address, from, fromPort }: Contact): string {
+  return `${server} ${address} ${from} ${fromPort}`;
 }
 
 function readJournal(file: string): Contact[] {

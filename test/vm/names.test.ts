@@ -85,7 +85,7 @@ describe('policies by name, on a real VM: two names on one address', () => {
     assert.equal((await say(denied.name, 'hello')).stdout, '');
     const nameless = await curl('-k', `https://${shared.address}/`);
     assert.notEqual(nameless.exitCode, 0, 'no name, no connection');
-    const contacts = await lab.log(mark);
+    const contacts = await lab.reached(mark);
     assert.deepEqual(contacts.filter(isAbout('denied')), []);
     assert.deepEqual(
       contacts.filter(({ server }) => server !== 'dns'),
@@ -119,7 +119,7 @@ describe('policies by name, on a real VM: two names on one address', () => {
     assert.equal(other.exitCode, 7);
     assert.equal((await curl(`https://${world.website.name}/`)).exitCode, 6);
     assert.notEqual((await curl('-k', `https://${world.website.address}/`)).exitCode, 0);
-    const contacts = await lab.log(mark);
+    const contacts = await lab.reached(mark);
     assert.deepEqual(
       contacts.filter(({ server }) => server !== 'dns'),
       [],
