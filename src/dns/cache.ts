@@ -1,5 +1,5 @@
 import type { Found } from './found.ts';
-import { RCODE } from './message.ts';
+import { RCODE, type ResourceRecord } from './message.ts';
 import { lowerName } from './name.ts';
 import type { UpstreamQuestion } from './upstream.ts';
 
@@ -11,7 +11,7 @@ export interface CacheLimits {
 /** Some thousand guests' working set; a record is some hundred bytes. */
 const LIMITS: CacheLimits = { entries: 20_000, bytes: 16 << 20 };
 /** What an entry and a record weigh beside their bytes, about. */
-const ENTRY_BYTES = 200;
+const ENTRY_BYTES = 400;
 const RECORD_BYTES = 150;
 
 interface Entry {
@@ -53,7 +53,11 @@ export class Cache {
     this.#remove(key);
     const bytes = weigh(key, found);
     if (bytes > this.#limits.bytes / 16) return;
-    this.#entries.set(key, { found, until: this.#now() + found.ttl * 1000, bytes });
+    this.#entries.set(key, {
+      found: inOnePiece(found),
+      until: this.#now() + found.ttl * 1000,
+      bytes,
+    });
     this.#bytes += bytes;
     for (const oldest of this.#entries.keys()) {
       const { entries, bytes: most } = this.#limits;
@@ -100,9 +104,37 @@ function keyOf(type: number, name: string): string {
   return `${type} ${name}`;
 }
 
-function weigh(key: string, { answers, authority }: Found): number {
-  const records = authority === undefined ? answers : [...answers, authority];
-  const ofRecords = records.reduce(
+/**
+ * Its bytes in memory of their own. A small Buffer is a part of one of 64 KiB
+ * that many share (`Buffer.poolSize`), and what is kept would keep it whole.
+ */
+function inOnePiece(found: Found): Found {
+  const bytes = recordsOf(found).reduce(
+    (sum, { name, data }) => sum + name.length + data.length,
+    0,
+  );
+  const memory = Buffer.allocUnsafeSlow(bytes);
+  let at = 0;
+  const moved = (part: Buffer) => memory.subarray(at, (at += part.copy(memory, at)));
+  const movedRecord = (record: ResourceRecord): ResourceRecord => ({
+    ...record,
+    name: moved(record.name),
+    data: moved(record.data),
+  });
+  const { answers, authority } = found;
+  return {
+    ...found,
+    answers: answers.map(movedRecord),
+    authority: authority && movedRecord(authority),
+  };
+}
+
+function recordsOf({ answers, authority }: Found): readonly ResourceRecord[] {
+  return authority === undefined ? answers : [...answers, authority];
+}
+
+function weigh(key: string, found: Found): number {
+  const ofRecords = recordsOf(found).reduce(
     (sum, { name, data }) => sum + RECORD_BYTES + name.length + data.length,
     0,
   );

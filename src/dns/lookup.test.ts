@@ -120,3 +120,22 @@ test('the cache is bounded in entries and in bytes; the least used goes first', 
   add(small, 'huge.example', 2000);
   assert.deepEqual(small.size, before, 'one answer does not push out all others');
 });
+
+test('what is kept keeps no memory but its own', () => {
+  const cache = new Cache();
+  const question = questionOf('www.example', 'A');
+  const read = readAnswer(
+    question,
+    messageOf([
+      { type: 'CNAME', name: 'www.example', ttl: 60, data: 'b.example' },
+      a('b.example', '192.0.2.1'),
+    ]),
+  );
+  assert.ok(read);
+  cache.add(question, read);
+  const kept = cache.get(question);
+  assert.deepEqual(kept?.answers, read.answers);
+  for (const { name, data } of kept.answers) {
+    assert.ok(name.buffer.byteLength < 256 && data.buffer.byteLength < 256);
+  }
+});

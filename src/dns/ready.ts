@@ -74,7 +74,10 @@ export class ReadyAnswers<G extends object> {
       answers = new Map();
       this.#guests.set(guest, answers);
     }
-    answers.set(query.toString('latin1', 2), { bytes: answer, ttlOffsets, expires, until, used });
+    // A copy that keeps nothing else: see the cache's `inOnePiece`.
+    const bytes = Buffer.allocUnsafeSlow(answer.length);
+    answer.copy(bytes);
+    answers.set(query.toString('latin1', 2), { bytes, ttlOffsets, expires, until, used });
   }
 
   clear(): void {

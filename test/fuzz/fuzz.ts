@@ -70,9 +70,16 @@ export function fuzz(target: Target, { seed, goesOn }: FuzzOptions): FuzzResult 
     slowestMs = Math.max(slowestMs, ms);
     if (outcomes.has(outcome) || outcomes.size >= MAX_CORPUS) continue;
     outcomes.add(outcome);
-    if (inputs >= seeds && input.length <= MAX_KEPT_BYTES) corpus.push(Buffer.from(input));
+    if (inputs >= seeds && input.length <= MAX_KEPT_BYTES) corpus.push(inOwnMemory(input));
   }
   return { inputs, outcomes: outcomes.size, corpus: corpus.length, slowestMs };
+}
+
+/** A copy that does not keep the 64 KiB of which a small Buffer is a part. */
+function inOwnMemory(input: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(input.length);
+  input.copy(copy);
+  return copy;
 }
 
 function tried(target: Target, input: Buffer, random: Random): string {
