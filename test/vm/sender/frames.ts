@@ -42,7 +42,7 @@ function nextPort(): number {
   return 20_000 + ports;
 }
 
-function udp(port: number, payload: string | Buffer): Segment {
+export function udp(port: number, payload: string | Buffer): Segment {
   const head = Buffer.alloc(8);
   head.writeUInt16BE(nextPort(), 0);
   head.writeUInt16BE(port, 2);
@@ -71,7 +71,7 @@ function tcpSyn(source: string, destination: string, port: number): Segment {
   return { protocol: 6, bytes };
 }
 
-function ipv4(source: string, destination: string, { protocol, bytes }: Segment): Buffer {
+export function ipv4(source: string, destination: string, { protocol, bytes }: Segment): Buffer {
   const head = Buffer.alloc(20);
   head.writeUInt8(0x45, 0);
   head.writeUInt16BE(20 + bytes.length, 2);
@@ -83,15 +83,15 @@ function ipv4(source: string, destination: string, { protocol, bytes }: Segment)
   return Buffer.concat([head, bytes]);
 }
 
-function ethernet(to: string, from: string, packet: Buffer): Buffer {
+export function ethernet(to: string, from: string, packet: Buffer): Buffer {
   return Buffer.concat([mac(to), mac(from), Buffer.from([0x08, 0x00]), packet]);
 }
 
-function mac(text: string): Buffer {
+export function mac(text: string): Buffer {
   return Buffer.from(text.replaceAll(':', ''), 'hex');
 }
 
-function octets(address: string): Buffer {
+export function octets(address: string): Buffer {
   return Buffer.from(address.split('.').map(Number));
 }
 
