@@ -41,7 +41,7 @@ describe('the guard of frames, by itself: what passes it, whatever would stop it
   });
 
   const inNetns = (argv: string[], stdin = '') =>
-    lab.exec(['ip', 'netns', 'exec', vm.netns, ...argv], { stdin, check: true });
+    lab.exec(['ip', 'netns', 'exec', vm.netns!, ...argv], { stdin, check: true });
   const passed = async () => {
     const { stdout } = await inNetns(['nft', 'list', 'chain', 'netdev', 'watch', 'passed']);
     return Number(/packets (\d+)/.exec(stdout)?.[1]);
