@@ -22,6 +22,8 @@ export interface Settings {
   /** Resolvers the gate asks. Empty: the host's, from /etc/resolv.conf. */
   dns: string[];
   accel: 'auto' | 'kvm' | 'tcg';
+  /** Networks made ahead for VMs to come, while there is a VM. */
+  readyNetworks: number;
 }
 
 export const CONFIG_FILE = '/etc/vmsan/config.json';
@@ -36,6 +38,12 @@ const resolver = v.pipe(
   v.check((text) => ipaddr.IPv4.isValidFourPartDecimal(text), 'must be an IPv4 address'),
 );
 
+const count = v.pipe(
+  v.unknown(),
+  v.transform(Number),
+  v.check((n) => Number.isInteger(n) && n >= 0 && n <= 64, 'must be a number from 0 to 64'),
+);
+
 const schema = v.strictObject({
   stateDir: v.optional(path, '/var/lib/vmsan'),
   runDir: v.optional(path, '/run/vmsan'),
@@ -44,6 +52,7 @@ const schema = v.strictObject({
   transitPool: v.optional(pool, '10.200.0.0/16'),
   dns: v.optional(v.array(resolver), []),
   accel: v.optional(v.picklist(['auto', 'kvm', 'tcg']), 'auto'),
+  readyNetworks: v.optional(count, 0),
 });
 
 /** Where each setting is read from in the environment. */
@@ -55,6 +64,7 @@ const VARIABLES = {
   transitPool: 'VMSAN_TRANSIT_POOL',
   dns: 'VMSAN_DNS',
   accel: 'VMSAN_ACCEL',
+  readyNetworks: 'VMSAN_READY_NETWORKS',
 } as const satisfies Record<keyof Settings, string>;
 
 /**

@@ -1,5 +1,6 @@
 import { closeFd } from '../host/ffi.ts';
 import type { Images } from '../image/images.ts';
+import type { Learned } from '../net/learned.ts';
 import * as links from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import type { Machine } from '../vmm/vmm.ts';
@@ -9,22 +10,31 @@ import { networkOf, type Context, type LiveVm } from './context.ts';
 import { makeRunDirectory, removeRunDirectory } from './directories.ts';
 import { goLive } from './life.ts';
 import { noteNetnsDirectory } from './netns-directory.ts';
+import type { ReadyNetwork } from './ready-networks.ts';
 import type { Step } from './steps.ts';
+
+/** What there is already of a VM that is brought up. */
+export interface Prepared {
+  /** Resolves when its disk is made, if it is not yet. */
+  disk?: () => Promise<void> | undefined;
+  /** Its network, under deny-all. */
+  ready?: ReadyNetwork | undefined;
+}
 
 /**
  * Makes all that a VM has only while it runs, and boots it: the same for a new
  * VM and for one that starts again. `releaseSteps` takes it away.
  * @param vm its slot may still be unknown; its state and process are set at the end
- * @param disk resolves when its disk is made, if it is not yet
  */
 export function bringUpSteps(
   context: Context,
   vm: VmRecord,
   images: Images,
-  disk: () => Promise<void> | undefined = () => undefined,
+  { disk, ready }: Prepared = {},
 ): Step[] {
   let tapFd: number | undefined;
   let groups: readonly string[] = [];
+  let learned: readonly Learned[] = [];
   let machine: Machine | undefined;
   let live: LiveVm | undefined;
   const network = () => networkOf(context, vm);
@@ -52,6 +62,7 @@ export function bringUpSteps(
     {
       name: 'make the network namespace',
       do: () => {
+        if (ready !== undefined) return;
         noteNetnsDirectory(context);
         return links.addNetns(network());
       },
@@ -60,7 +71,11 @@ export function bringUpSteps(
     {
       name: 'load the ruleset',
       do: () => {
-        const learned = context.leases.begin(vm, network());
+        learned = context.leases.begin(vm, network());
+        if (ready !== undefined) {
+          [tapFd, ready.tapFd] = [ready.tapFd!, null];
+          return;
+        }
         tapFd = links.openGuardedTap(network(), context.host, vm.policy, vm.generation, learned);
       },
       undo: () => {
@@ -74,7 +89,7 @@ export function bringUpSteps(
       // rules are in force, its TAP is down, and no link leads out.
       name: 'start the machine',
       do: async () => {
-        await disk();
+        await disk?.();
         await startMachine();
       },
       undo: () => machine?.kill(),
@@ -91,7 +106,11 @@ export function bringUpSteps(
     },
     {
       name: 'connect the links',
-      do: () => links.connectLinks(network()),
+      // One that was ready is connected: its own ruleset takes the place of deny-all.
+      do: () =>
+        ready === undefined
+          ? links.connectLinks(network())
+          : links.replaceRuleset(network(), context.host, vm.policy, vm.generation, learned),
       undo: () => links.removeHostLink(network()),
     },
     {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { checkDisk, checkMemory, checkVcpus, parseName } from '../api/values.ts';
 import type { CreateVmRequest } from '../gen/vmsan/v1/vmsan_pb.js';
 import { Failure } from '../host/failure.ts';
@@ -15,9 +14,11 @@ import { makeStateDirectory, removeStateDirectory } from './directories.ts';
 import { refuseFullDisk } from './disk-space.ts';
 import { makeDisk } from './disk.ts';
 import { forgetVm } from './netns-directory.ts';
+import { makeNetworksAhead, takenSlots } from './networks-ahead.ts';
 import { sayOnce, type Notice } from './notices.ts';
 import { readRequest } from './policy.ts';
-import { freeSlot } from './slots.ts';
+import type { ReadyNetwork } from './ready-networks.ts';
+import { freeSlot, newVmId } from './slots.ts';
 import { runSteps, type Step } from './steps.ts';
 
 const LAN_NOTICE =
@@ -41,28 +42,34 @@ export async function createVm(
   progress: BootProgress,
 ): Promise<VmRecord> {
   const { policy, notices } = readRequest(context.host, request);
-  const vm = newRecord(request, policy);
-  refuseTakenName(context, vm.name);
+  const asked = newRecord(request, policy);
+  if (request.name !== '') refuseTakenName(context, asked.name);
   refuseFullDisk(context);
   const images = await context.images();
-  vm.accelerator = await chooseAccelerator(context, images, progress.notice);
+  asked.accelerator = await chooseAccelerator(context, images, progress.notice);
   sayMissingGroups(context, progress.notice);
-  if (vm.policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
+  if (policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
   for (const text of notices) progress.notice(text);
-  await inTurn(context, progress, async () => {
-    const steps = creationSteps(context, vm, images, await routedNetworks());
+  const vm = await inTurn(context, progress, async () => {
+    const ready = context.sharedNetwork.takeReady();
+    const place = ready === undefined ? {} : { id: ready.id, slot: ready.network.slot };
+    const vm = { ...asked, ...place };
+    if (request.name === '') vm.name = vm.id;
+    const steps = creationSteps(context, vm, images, ready);
     await context.turns.run(vm.id, () => runSteps('create', steps, progress.step));
+    return vm;
   });
   context.events.add('created', vm, vm.policy.base);
+  makeNetworksAhead(context);
   return vm;
 }
 
 /** Runs what boots a guest when few others boot. */
-export function inTurn(
+export function inTurn<T>(
   { boots }: Context,
   progress: BootProgress,
-  boot: () => Promise<void>,
-): Promise<void> {
+  boot: () => Promise<T>,
+): Promise<T> {
   return boots.run(boot, () => progress.step('wait until others have booted'));
 }
 
@@ -70,19 +77,24 @@ function creationSteps(
   context: Context,
   vm: VmRecord,
   images: Images,
-  routes: readonly string[],
+  ready: ReadyNetwork | undefined,
 ): Step[] {
   let disk: Promise<void> | undefined;
   return [
     {
       name: 'reserve a network',
-      do: () => {
+      do: async () => {
+        const routes = ready === undefined ? await routedNetworks() : [];
         refuseTakenName(context, vm.name);
-        const taken = new Set(context.store.vms().map(({ slot }) => slot));
-        vm.slot = freeSlot(context.host.pools, taken, routes);
+        if (ready === undefined) {
+          vm.slot = freeSlot(context.host.pools, takenSlots(context), routes);
+        }
         context.store.addVm(vm);
       },
-      undo: () => forgetVm(context, vm.id),
+      undo: async () => {
+        if (ready !== undefined) await context.sharedNetwork.discard(ready);
+        await forgetVm(context, vm.id);
+      },
     },
     {
       // Formatted while the netns is made; its machine waits for it.
@@ -97,13 +109,13 @@ function creationSteps(
         removeStateDirectory(context, vm.id);
       },
     },
-    ...bringUpSteps(context, vm, images, () => disk),
+    ...bringUpSteps(context, vm, images, { disk: () => disk, ready }),
   ];
 }
 
 /** The record that a request asks for; slot and accelerator are still to be found. */
 function newRecord(request: CreateVmRequest, policy: Policy): VmRecord {
-  const id = `vm-${randomBytes(4).toString('hex')}`;
+  const id = newVmId();
   return {
     id,
     name: request.name === '' ? id : parseName(request.name),

@@ -22,6 +22,7 @@ import { followLeases } from './lease-feed.ts';
 import { keepRenewing } from './lease-renewal.ts';
 import { Leases } from './leases.ts';
 import { becomeOnlyDaemon, forgetLock } from './lock.ts';
+import { makeNetworksAhead } from './networks-ahead.ts';
 import { reconcile } from './reconcile.ts';
 import { surroundingsOf } from './policy.ts';
 import { removeVm } from './remove.ts';
@@ -72,6 +73,7 @@ async function main(): Promise<void> {
   context.log.info({ pid: process.pid, build: buildId() }, 'ready');
   report('ready');
   await startAgain(context);
+  makeNetworksAhead(context);
 }
 
 function openContext(settings: Settings): Context {
@@ -104,6 +106,7 @@ function openContext(settings: Settings): Context {
         clear: () => store.clearLentSysctls(),
       },
       upstreams: () => upstreamsOf(settings.dns),
+      readyNetworks: settings.readyNetworks,
       onGate: (gate) => {
         void followLeases(gate, leases, (error) => log.warn({ error }, 'leases of the gate'));
       },

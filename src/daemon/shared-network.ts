@@ -8,9 +8,17 @@ import {
 } from '../net/host-network.ts';
 import { LoadedTable } from '../net/loaded-table.ts';
 import type { HostNetwork, VmNetwork } from '../net/plan.ts';
+import { routedNetworks } from '../net/routes.ts';
 import type { Policy } from '../policy/policy.ts';
 import { Gate, type GuestView } from './gate.ts';
 import { surroundingsOf } from './policy.ts';
+import { ReadyNetworks, type ReadyNetwork } from './ready-networks.ts';
+
+/**
+ * Where the next network would be, beside the host's routes (CIDRs); null when
+ * the pool is full.
+ */
+export type Place = (routes: readonly string[]) => { id: string; network: VmNetwork } | null;
 
 /** A VM's share in the host's network. */
 export interface Attachment {
@@ -34,6 +42,7 @@ export class SharedNetwork {
   readonly #onError: (error: unknown) => void;
   readonly #attached = new Map<string, Attachment>();
   readonly #table = new LoadedTable();
+  readonly #ready: ReadyNetworks;
   readonly #turn = new Mutex();
   #gate: Gate | null = null;
 
@@ -42,6 +51,8 @@ export class SharedNetwork {
     runDir: string;
     lent: LentSysctls;
     upstreams: () => Upstream[];
+    /** How many networks are made ahead. */
+    readyNetworks: number;
     /** Told of every gate, from its first moment. */
     onGate: (gate: Gate) => void;
     /** Told when the gate had ended and was started again. */
@@ -50,6 +61,7 @@ export class SharedNetwork {
     onError: (error: unknown) => void;
   }) {
     this.#host = options.host;
+    this.#ready = new ReadyNetworks(options.host, options.readyNetworks);
     this.#runDir = options.runDir;
     this.#lent = options.lent;
     this.#upstreams = options.upstreams;
@@ -62,10 +74,41 @@ export class SharedNetwork {
     return this.#gate?.process.pid ?? 0;
   }
 
+  /** The slots of networks that are no VM's yet. */
+  slotsAhead(): number[] {
+    return this.#ready.networks().map(({ slot }) => slot);
+  }
+
+  /** A network that was made ahead, when there is one; for the VM that takes its id. */
+  takeReady(): ReadyNetwork | undefined {
+    return this.#ready.take();
+  }
+
+  /** Takes away what `takeReady` gave, when it becomes no VM's. Twice is once. */
+  discard(ready: ReadyNetwork): Promise<void> {
+    return this.#turn.run(() => this.#ready.discard(ready));
+  }
+
+  /** Makes networks ahead for VMs to come, one after the other, while there is a VM. */
+  async makeAhead(place: Place): Promise<void> {
+    for (let more = true; more;) {
+      more = await this.#turn.run(async () => {
+        if (this.#attached.size === 0 || this.#ready.isFull) return false;
+        const routes = await routedNetworks();
+        // Nothing is awaited between the choice of a slot and its being known.
+        const next = place(routes);
+        if (next === null) return false;
+        await this.#ready.add(next.id, next.network, () => this.#setHost());
+        return true;
+      });
+    }
+  }
+
   /** Lets a VM's link in, under its policy. When it returns the host routes for it and names resolve. */
   attach(id: string, attachment: Attachment): Promise<void> {
     return this.#turn.run(async () => {
       this.#attached.set(id, attachment);
+      this.#ready.forget(id);
       await this.#apply();
     });
   }
@@ -101,7 +144,8 @@ export class SharedNetwork {
   /** Shuts a VM's link out. With the last one, the host is left as it was before the first. */
   detach(id: string): Promise<void> {
     return this.#turn.run(async () => {
-      if (!this.#attached.delete(id)) return;
+      const wasReady = this.#ready.forget(id);
+      if (!this.#attached.delete(id) && !wasReady) return;
       if (this.#attached.size > 0) await this.#apply();
       else await this.#clear();
     });
@@ -111,7 +155,10 @@ export class SharedNetwork {
   adopt(attachments: ReadonlyMap<string, Attachment>): Promise<void> {
     return this.#turn.run(async () => {
       const gate = await Gate.adopt(this.#runDir);
-      if (gate !== null) this.#keep(gate);
+      if (gate !== null) {
+        await addGateAddress(this.#host);
+        this.#keep(gate);
+      }
       for (const [id, attachment] of attachments) this.#attached.set(id, attachment);
       if (this.#attached.size > 0) await this.#apply();
       else await this.#clear();
@@ -120,13 +167,21 @@ export class SharedNetwork {
 
   /** @returns how many proxied connections it ended */
   async #apply(): Promise<number> {
-    await addGateAddress(this.#host);
-    if (this.#gate?.isAlive() !== true) this.#keep(await Gate.start(this.#host, this.#runDir));
+    if (this.#gate?.isAlive() !== true) {
+      await addGateAddress(this.#host);
+      this.#keep(await Gate.start(this.#host, this.#runDir));
+    }
     const ended = await this.#tellGate();
+    await this.#setHost();
+    return ended;
+  }
+
+  async #setHost(): Promise<void> {
     await setHostNetwork(
       this.#host,
       {
         vms: [...this.#attached.values()].map(({ network }) => network),
+        waiting: this.#ready.networks(),
         gateUp: true,
         upstreams: this.#upstreams(),
         opened: [...this.#attached.values()].flatMap(openingsOf),
@@ -135,7 +190,6 @@ export class SharedNetwork {
       this.#lent,
       this.#table,
     );
-    return ended;
   }
 
   /** Follows a gate to its end, and starts another while there are VMs. */
@@ -174,6 +228,7 @@ export class SharedNetwork {
   }
 
   async #clear(): Promise<void> {
+    await this.#ready.drain();
     const gate = this.#gate;
     // Before its end, so that nobody starts another in its place.
     this.#gate = null;

@@ -1,5 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { Failure } from '../host/failure.ts';
 import { overlaps, planVm, slotCount, type Pools } from '../net/plan.ts';
+
+/** An id that no VM has had. */
+export function newVmId(): string {
+  return `vm-${randomBytes(4).toString('hex')}`;
+}
 
 /**
  * The lowest slot that no VM has and whose /30 no route of the host covers.

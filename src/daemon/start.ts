@@ -8,6 +8,7 @@ import { sayMissingGroups } from './control-groups.ts';
 import { inTurn, type BootProgress } from './create.ts';
 import { refuseFullDisk, spaceIsBack, standsStill } from './disk-space.ts';
 import { findVm } from './find.ts';
+import { makeNetworksAhead } from './networks-ahead.ts';
 import { refuseRoutedSlot } from './slots.ts';
 import { runSteps } from './steps.ts';
 
@@ -49,6 +50,7 @@ export async function startVm(
     ];
     await inTurn(context, progress, () => runSteps('start', steps, progress.step));
     context.events.add('started', vm, vm.policy.base);
+    makeNetworksAhead(context);
     return vm;
   });
 }

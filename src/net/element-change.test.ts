@@ -10,6 +10,7 @@ const [one, two, three] = [1, 2, 3].map((slot) => planVm(POOLS, slot, `vm-000000
 function text(rules: Partial<HostRules>): string {
   return renderHostRuleset(planHost(POOLS), {
     vms: [],
+    waiting: [],
     gateUp: true,
     upstreams: [],
     dialable: [],

@@ -24,6 +24,8 @@ export interface LentSysctls {
 /** The share of the host's network that all VMs use, as a value to be set. */
 export interface WantedHostNetwork {
   vms: readonly VmNetwork[];
+  /** Networks that no VM has yet. */
+  waiting: readonly VmNetwork[];
   gateUp: boolean;
   upstreams: readonly Upstream[];
   opened: readonly Opening[];
@@ -40,7 +42,7 @@ export async function setHostNetwork(
   lent: LentSysctls,
   table: LoadedTable,
 ): Promise<void> {
-  const uplinks = await uplinksOf(wanted.vms);
+  const uplinks = await uplinksOf([...wanted.vms, ...wanted.waiting]);
   const toLend = uplinks.filter((link) => readSysctl(forwardingOf(link)) === '0');
   for (const link of toLend) lent.add({ path: forwardingOf(link), before: '0' });
   const lentLinks = lent.list().map(({ path }) => linkOfForwarding(path));

@@ -6,6 +6,8 @@ import type { HostNetwork, VmNetwork } from './plan.ts';
 /** What the host's table holds beside its constant chains. */
 export interface HostRules {
   vms: readonly VmNetwork[];
+  /** Networks that no VM has yet: nothing passes their links. */
+  waiting: readonly VmNetwork[];
   /** The gate's sockets are open: guests may reach them. */
   gateUp: boolean;
   /** Resolvers that the gate may ask. */
@@ -46,7 +48,7 @@ table inet vmsan {
   ${set(
     'vm_links',
     'ifname',
-    rules.vms.map((vm) => `"${vm.hostLink}"`),
+    [...rules.vms, ...rules.waiting].map((vm) => `"${vm.hostLink}"`),
   )}
   ${set(
     'vms',

@@ -27,6 +27,7 @@ test('docs/network.md shows a VM’s caps as they are', () => {
 
 test('docs/network.md shows the host’s table as it is', () => {
   const rendered = renderHostRuleset(host, {
+    waiting: [],
     vms: [vm],
     gateUp: true,
     upstreams: [{ address: '192.0.2.53', port: 53 }],

@@ -34,6 +34,7 @@ const shared = new SharedNetwork({
   runDir: '/run',
   lent: { list: () => lent, add: (one) => lent.push(one), clear: () => lent.splice(0) },
   upstreams: () => upstreamsOf([]),
+  readyNetworks: 0,
   onGate: (gate) => void followLeases(gate, leases, (error) => console.error(error)),
   onRestart: () => {},
   onError: (error) => console.error(error),
