@@ -36,7 +36,7 @@ describe('networks made ahead', () => {
       ['create', '--name', 'second', '--allowed-domain', world.allowed.name],
       { env },
     );
-    assert.ok(ahead.includes(vm.netns), `${vm.netns} was there before`);
+    assert.ok(ahead.includes(vm.netns ?? ''), `${vm.netns} was there before`);
     assert.equal((await reach('second', `http://${world.allowed.name}/`)).exitCode, 0);
     assert.notEqual((await reach('second', `http://${world.website.address}:8080/`)).exitCode, 0);
     assert.equal((await reach('first', `http://${world.website.name}/`)).exitCode, 0);
