@@ -51,7 +51,7 @@ export async function createVm(
   if (policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
   for (const text of notices) progress.notice(text);
   const vm = await inTurn(context, progress, async () => {
-    const ready = context.sharedNetwork.takeReady();
+    const ready = asked.netns ? context.sharedNetwork.takeReady() : undefined;
     const place = ready === undefined ? {} : { id: ready.id, slot: ready.network.slot };
     const vm = { ...asked, ...place };
     if (request.name === '') vm.name = vm.id;
