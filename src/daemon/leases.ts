@@ -8,6 +8,7 @@ import { normalName } from '../policy/domain.ts';
 import { dialJudge, nameJudge } from '../policy/name-verdict.ts';
 import type { Policy, Surroundings } from '../policy/policy.ts';
 import { holdsPort, type PortRange } from '../policy/ports.ts';
+import { onlyWidens } from '../policy/widens.ts';
 import type { LeaseStore } from '../store/leases.ts';
 import { LeaseTable, LEASE_LIMITS, type Holding } from './lease-table.ts';
 
@@ -24,6 +25,8 @@ export interface WantedLease {
 interface Holder {
   readonly network: VmNetwork;
   readonly generation: number;
+  /** From this generation on, changes only widened: what they let through goes on. */
+  readonly since: number;
   readonly policy: Policy;
   readonly matcher: DomainMatcher;
   readonly table: LeaseTable;
@@ -81,21 +84,23 @@ export class Leases {
 
   /**
    * Changes the policy of a VM that runs.
-   * @param load puts the new ruleset in force, with what names still hold; when it throws nothing was changed
+   * @param load puts the new ruleset in force, with what names still hold, and lets the flows of
+   *   generations from `since` on be; when it throws nothing was changed
    * @returns how many addresses are no longer held
    */
   change(
     vm: { id: string; policy: Policy; generation: number },
     network: VmNetwork,
-    load: (learned: readonly Learned[]) => void,
+    load: (learned: readonly Learned[], since: number) => void,
   ): number {
     const before = this.#holders.get(vm.id);
     const table = new LeaseTable(before?.table.all());
-    const holder = this.#hold(vm, network, table);
+    const widens = before !== undefined && onlyWidens(before.policy, vm.policy);
+    const holder = this.#hold(vm, network, table, widens ? before.since : vm.generation);
     const now = Date.now();
     const live = before?.table.all().filter(({ expiresAtMs }) => expiresAtMs > now) ?? [];
     try {
-      load(this.#load(holder));
+      load(this.#load(holder), holder.since);
     } catch (error) {
       if (before !== undefined) this.#holders.set(vm.id, before);
       throw error;
@@ -161,6 +166,7 @@ export class Leases {
     { id, policy, generation }: { id: string; policy: Policy; generation: number },
     network: VmNetwork,
     table: LeaseTable,
+    since = generation,
   ): Holder {
     const keeps = keptBy(policy, this.#world());
     const now = Date.now();
@@ -170,6 +176,7 @@ export class Leases {
     const holder: Holder = {
       network,
       generation,
+      since,
       policy,
       matcher,
       table,

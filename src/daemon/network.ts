@@ -95,8 +95,8 @@ function changeSteps(
       do: () => {
         if (after.state !== 'running') return;
         const network = networkOf(context, after);
-        ended.leasesDropped += context.leases.change(after, network, (learned) =>
-          replaceRuleset(network, context.host, policy, generation, learned),
+        ended.leasesDropped += context.leases.change(after, network, (learned, since) =>
+          replaceRuleset(network, context.host, policy, generation, learned, since),
         );
       },
     },

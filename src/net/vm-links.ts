@@ -82,8 +82,9 @@ export function replaceRuleset(
   policy: Policy,
   generation: number,
   learned: readonly Learned[] = [],
+  since = generation,
 ): void {
-  nftables(vm.netnsPath, renderVmRuleset(vm, host, policy, generation, learned));
+  nftables(vm.netnsPath, renderVmRuleset(vm, host, policy, generation, learned, since));
 }
 
 /** Puts `added` in the place of `removed` in what names hold, in one transaction. */

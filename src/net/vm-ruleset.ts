@@ -21,6 +21,8 @@ import type { HostNetwork, VmNetwork } from './plan.ts';
  *
  * @param generation 1 or more: 0 is the mark of a flow nobody has judged
  * @param learned what allowed names hold already, under domain rules
+ * @param since the first generation whose flows go on unjudged: `generation`,
+ *   unless the changes from there to here only widened
  */
 export function renderVmRuleset(
   vm: VmNetwork,
@@ -28,11 +30,13 @@ export function renderVmRuleset(
   policy: Policy,
   generation: number,
   learned: readonly Learned[] = [],
+  since = generation,
 ): string {
   if (!Number.isInteger(generation) || generation < 1) {
     throw new RangeError(`generation ${generation} is not a positive integer`);
   }
   const accept = `ct mark set ${generation} accept`;
+  const inForce = since === generation ? `${generation}` : `${since}-${generation}`;
   return `
 table netdev vmsan
 delete table netdev vmsan
@@ -74,7 +78,7 @@ table inet vmsan {
     type filter hook forward priority filter; policy drop;
     meta nfproto ipv6 drop
     ct state invalid drop
-    ct state established,related ct mark ${generation} accept
+    ct state established,related ct mark ${inForce} accept
     iifname "${vm.tap}" oifname "${vm.uplink}" ct direction original goto outbound
     iifname "${vm.uplink}" oifname "${vm.tap}" ct state established ct direction reply goto reply
     iifname "${vm.tap}" goto refuse

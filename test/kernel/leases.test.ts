@@ -86,6 +86,30 @@ describe('names on other ports, by lease', () => {
     assert.deepEqual(await holdings(), []);
   });
 
+  test('a flow that outlived its lease outlives changes that only widen, and no other', async () => {
+    const learned = [
+      { address, protocol: 'tcp' as const, first: lines, last: lines, milliseconds: 1500 },
+    ];
+    const policy = { allowedDomains: [...ONLY.allowedDomains, 'other.example.com'] };
+    await networks.do({ do: 'policy', slot: SLOT, policy, generation: ++generation, learned });
+    using kept = await converse(networks, SLOT, address, lines);
+    await until('the lease is over', () =>
+      refuses(lines).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await kept.say('by its mark');
+    for (const more of ['*.example.com', '*.github.com']) {
+      policy.allowedDomains.push(more);
+      await setPolicy(policy);
+      await kept.say(`and with ${more}`);
+      await refuses(lines);
+    }
+    await setPolicy(ONLY);
+    await kept.expectEnd();
+  });
+
   test('the gate is believed nothing that the policy does not allow', async () => {
     const wide = { allowedDomains: [`*.example.com:${lines}`, 'dns.example.com', '*.google.com'] };
     await setPolicy(wide);

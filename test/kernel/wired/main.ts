@@ -65,8 +65,8 @@ async function obey(command: Command): Promise<unknown> {
       const { generation } = command;
       const id = idOf(slot);
       const connectionsClosed = await shared.changePolicy(id, policy, generation);
-      const leasesDropped = leases.change({ id, policy, generation }, network, (held) =>
-        links.replaceRuleset(network, host, policy, generation, command.learned ?? held),
+      const leasesDropped = leases.change({ id, policy, generation }, network, (held, since) =>
+        links.replaceRuleset(network, host, policy, generation, command.learned ?? held, since),
       );
       return { connectionsClosed, leasesDropped };
     }
