@@ -10,9 +10,10 @@ import { messageOf } from '../src/host/failure.ts';
 import { Lab } from '../test/lab/lab.ts';
 import { TREE } from '../test/lab/paths.ts';
 import type { DnsPlan } from './dns/inside.ts';
+import type { NetworksPlan } from './networks/inside.ts';
 import type { ProxyPlan } from './proxy/inside.ts';
 import { environment } from './environment.ts';
-import { parsePlan, USAGE, type Measured, type Plan } from './plan.ts';
+import { parsePlan, USAGE, WITHOUT_VM, type Measured, type Plan } from './plan.ts';
 import { barsOf, tableOf } from './report.ts';
 import type { Series } from './statistics.ts';
 import { unpacked } from './tools.ts';
@@ -28,7 +29,7 @@ async function measure(plan: Plan): Promise<Measured> {
     const { stdout } = await lab.exec(argv, { timeoutMs: DEADLINE_MS, check: true });
     return JSON.parse(stdout) as T;
   };
-  const withVms = plan.parts.some((part) => part !== 'dns' && part !== 'proxy');
+  const withVms = plan.parts.some((part) => !WITHOUT_VM.includes(part));
   const measured: Measured = withVms
     ? await inLab([process.execPath, `${TREE}/bench/inside.ts`, JSON.stringify(plan)])
     : { accelerator: undefined, series: [] };
@@ -44,6 +45,11 @@ async function measure(plan: Plan): Promise<Measured> {
   }
   if (plan.parts.includes('proxy')) {
     await inside('proxy', { tools: await unpacked(['haproxy', 'unbound']), turns });
+  }
+  if (plan.parts.includes('networks')) {
+    const its: NetworksPlan = { beside: [1, 100, 250], turns };
+    const argv = [process.execPath, `${TREE}/bench/networks/inside.ts`, JSON.stringify(its)];
+    measured.series.push(...(await inLab<Series[]>(argv)));
   }
   return measured;
 }

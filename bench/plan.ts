@@ -3,8 +3,10 @@ import type { Accelerator } from '../src/vmm/vmm.ts';
 import type { Series } from './statistics.ts';
 import { Failure } from '../src/host/failure.ts';
 
-export const PARTS = ['create', 'list', 'exec', 'network', 'dns', 'proxy'] as const;
+export const PARTS = ['create', 'list', 'exec', 'network', 'dns', 'proxy', 'networks'] as const;
 export type Part = (typeof PARTS)[number];
+/** They need no VM. */
+export const WITHOUT_VM: readonly Part[] = ['dns', 'proxy', 'networks'];
 
 /** What is measured, and how often. */
 export interface Plan {
@@ -15,7 +17,7 @@ export interface Plan {
   calls: number;
   /** Changes of policy through the API. */
   changes: number;
-  /** Turns of each resolver and proxy, and seconds of each resolver's. */
+  /** Turns of each resolver, proxy and way to make a network, and seconds of each resolver's. */
   turns: number;
   seconds: number;
   /** Where the JSON goes; `-` is stdout, and the table then goes to stderr. */
@@ -35,7 +37,7 @@ export const USAGE = `npm run bench -- [options]     measures this tree's vmsan 
   --rounds N       machines booted in each way (default: 7)
   --calls N        runs of each command (default: 30)
   --changes N      changes of policy through the API (default: 200)
-  --turns N        turns of each resolver and proxy (default: 5)
+  --turns N        turns of each resolver, proxy and way to make a network (default: 5)
   --seconds N      seconds of a resolver's turn (default: 3)
   --json FILE      every sample as JSON; - is stdout
 `;

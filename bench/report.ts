@@ -51,6 +51,20 @@ export function barsOf(series: readonly Series[]): Bar[] {
     const value = summarize(ours.samples).median / summarize(theirs.samples).median;
     bars.push({ name: `proxy/${kind}, vmsan / haproxy, medians`, value, atMost });
   }
+  const ready = (beside: number) => find(`networks/ready/${beside}`);
+  const [alone, crowded, naive] = [ready(1), ready(250), find('networks/naive/1')];
+  if (alone !== undefined && crowded !== undefined && naive !== undefined) {
+    const [few, many, script] = [alone, crowded, naive].map((s) => summarize(s.samples).median);
+    bars.push(
+      {
+        name: 'networks/ready/1 / networks/naive/1, medians',
+        value: few! / script!,
+        atMost: 1 / 20,
+      },
+      { name: 'networks/ready/250 / networks/ready/1, medians', value: many! / few!, atMost: 1.2 },
+      { name: 'networks/ready/250, median in ms', value: many!, atMost: 5 },
+    );
+  }
   return bars;
 }
 
