@@ -1,5 +1,6 @@
 import { Failure } from '../host/failure.ts';
 import { readCidrs } from '../policy/cidr.ts';
+import { checkRate, readRate } from '../policy/bandwidth.ts';
 import { parseDomains } from '../policy/domain-list.ts';
 import {
   PolicyError,
@@ -129,6 +130,16 @@ export function parseNetworks(text: string, before: readonly string[] = []): str
 /** The value of a list of names, after what the flag gave before; canonical. */
 export function parseNames(text: string, before: readonly string[] = []): string[] {
   return asBadInput(() => [...before, ...parseDomains([text]).map((rule) => rule.text)]);
+}
+
+/** A rate in bits a second, as tc(8) writes it; null for `none`. */
+export function parseRate(text: string): number | null {
+  return asBadInput(() => readRate(text));
+}
+
+/** A rate as requests carry it, when it is allowed: 0 is none. */
+export function rateOf(said: bigint): number | null {
+  return said === 0n ? null : asBadInput(() => checkRate(Number(said)));
 }
 
 function asBadInput<T>(read: () => T): T {

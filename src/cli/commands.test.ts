@@ -1,61 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import { VmState, type VmSchema } from '../gen/vmsan/v1/vmsan_pb.js';
+import { VmState } from '../gen/vmsan/v1/vmsan_pb.js';
 import { Failure } from '../host/failure.ts';
 import { fakeDaemon } from './testing/fake-daemon.ts';
 import { bundledProgram, BUILD, type Program } from './testing/program.ts';
+import { WEB, WEB_JSON } from './testing/web.ts';
 
 let vmsan: Program;
 before(async () => {
   vmsan = await bundledProgram();
 });
 after(() => vmsan[Symbol.asyncDispose]());
-
-const WEB: MessageInitShape<typeof VmSchema> = {
-  id: 'vm-00000001',
-  name: 'web',
-  state: VmState.RUNNING,
-  slot: 3,
-  guestIp: '172.16.3.2',
-  gatewayIp: '172.16.3.1',
-  network: { policy: 'deny-all', generation: 2, defaultVerdict: 'deny' },
-  vcpus: 1,
-  memoryMib: 512,
-  diskBytes: 10n * 1024n ** 3n,
-  createdAtMs: 1_700_000_000_000n,
-  accelerator: 'tcg',
-  netns: 'vmsan-vm-00000001',
-  pid: 4711,
-  autostart: true,
-};
-const DENY_JSON = {
-  policy: 'deny-all',
-  generation: 2,
-  default: 'deny',
-  allowedCidrs: [],
-  deniedCidrs: [],
-  openedCidrs: [],
-  allowedDomains: [],
-};
-const WEB_JSON = {
-  id: 'vm-00000001',
-  name: 'web',
-  state: 'running',
-  slot: 3,
-  guestIp: '172.16.3.2',
-  gatewayIp: '172.16.3.1',
-  network: DENY_JSON,
-  vcpus: 1,
-  memoryMib: 512,
-  diskBytes: 10_737_418_240,
-  createdAt: '2023-11-14T22:13:20.000Z',
-  accelerator: 'tcg',
-  netns: 'vmsan-vm-00000001',
-  pid: 4711,
-  autostart: true,
-  notice: null,
-};
 
 test('list: a table, ids alone, or the JSON schema', async () => {
   const evil = { ...WEB, id: 'vm-00000002', name: 'a\x1b[2Jb', state: VmState.STOPPED, pid: 0 };
@@ -119,6 +74,8 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
       allowedCidrs,
       deniedCidrs,
       autostart,
+      bandwidthOut,
+      bandwidthIn,
     }) {
       requests.push({
         name,
@@ -130,6 +87,8 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
         allowedCidrs,
         deniedCidrs,
         autostart,
+        bandwidthOut,
+        bandwidthIn,
       });
       yield { event: { case: 'step', value: 'boot the guest' } };
       yield { event: { case: 'notice', value: 'the LAN is reachable' } };
@@ -143,7 +102,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
 
   const flags =
     '--name web --autostart --vcpus 2 --memory 1g --disk 500m --network-policy custom ' +
-    '--allowed-domain *.GitHub.com,npmjs.org:22 ' +
+    '--bandwidth 50mbit --bandwidth-in none --allowed-domain *.GitHub.com,npmjs.org:22 ' +
     '--allowed-cidr 10.0.0.0/8,192.0.2.7 --allowed-cidr 198.51.100.0/24 --denied-cidr private --json';
   const json = await vmsan.run(['create', ...flags.split(' ')], daemon);
   assert.deepEqual(JSON.parse(json.stdout), WEB_JSON);
@@ -159,10 +118,14 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
       allowedCidrs: [],
       deniedCidrs: [],
       autostart: false,
+      bandwidthOut: 0n,
+      bandwidthIn: 0n,
     },
     {
       name: 'web',
       autostart: true,
+      bandwidthOut: 50_000_000n,
+      bandwidthIn: 0n,
       vcpus: 2,
       memoryMib: 1024,
       diskBytes: 500n * 1024n ** 2n,
@@ -268,93 +231,6 @@ test('inspect: a view of each; always an array with --json', async () => {
   assert.deepEqual(JSON.parse(json.stdout), [WEB_JSON]);
   assert.equal((JSON.parse(json.stderr) as { error: { code: string } }).error.code, 'not_found');
   assert.equal(json.code, 3);
-});
-
-test('network: shows, or replaces and prints the receipt', async () => {
-  const requests: unknown[] = [];
-  await using daemon = await fakeDaemon({
-    getVm: () => ({ vm: WEB }),
-    setNetwork: ({ policy, allowedDomains, allowedCidrs, deniedCidrs, dryRun }) => {
-      requests.push({ policy, allowedDomains, allowedCidrs, deniedCidrs, dryRun });
-      return {
-        id: 'vm-00000001',
-        name: 'web',
-        before: { policy: 'allow-all', generation: 2, defaultVerdict: 'allow' },
-        after: {
-          policy: 'custom',
-          generation: 3,
-          defaultVerdict: 'deny',
-          allowedDomains,
-          allowedCidrs,
-        },
-        effectiveMs: dryRun ? 0 : 1.25,
-        flowsClosed: 2,
-        connectionsClosed: dryRun ? 0 : 1,
-        leasesDropped: 1,
-        notices: ['only the list is reachable'],
-      };
-    },
-  });
-  const shown = await vmsan.run(['network', 'web', '--json'], daemon);
-  assert.deepEqual(JSON.parse(shown.stdout), {
-    id: 'vm-00000001',
-    name: 'web',
-    network: DENY_JSON,
-  });
-  const change = [
-    'network',
-    'web',
-    '--allowed-domain',
-    '*.github.com',
-    '--allowed-cidr',
-    '10.0.0.0/8',
-  ];
-  const receipt = await vmsan.run(change, daemon);
-  assert.match(
-    receipt.stdout,
-    /^web: allow-all -> custom \(default deny, allowed \*\.github\.com 10\.0\.0\.0\/8\) \(generation 3, in force after 1\.\d ms, 3 flows closed, 1 lease dropped\)\n$/,
-  );
-  assert.equal(receipt.stderr, 'only the list is reachable\n');
-  const json = await vmsan.run([...change, '--json'], daemon);
-  const lists = { allowedCidrs: [], deniedCidrs: [], openedCidrs: [], allowedDomains: [] };
-  const before = { policy: 'allow-all', generation: 2, default: 'allow', ...lists };
-  assert.deepEqual(JSON.parse(json.stdout), {
-    id: 'vm-00000001',
-    name: 'web',
-    before,
-    after: {
-      ...before,
-      policy: 'custom',
-      generation: 3,
-      default: 'deny',
-      allowedCidrs: ['10.0.0.0/8'],
-      allowedDomains: ['*.github.com'],
-    },
-    effectiveMs: 1.25,
-    flowsClosed: 2,
-    connectionsClosed: 1,
-    leasesDropped: 1,
-  });
-  const dry = await vmsan.run([...change, '--dry-run'], daemon);
-  assert.deepEqual(dry.stdout.split('\n'), [
-    'web: nothing was changed; it would be, with 2 flows closed, 1 lease dropped:',
-    '  policy: allow-all -> custom',
-    '  default: allow -> deny',
-    '+ allowed *.github.com',
-    '+ allowed 10.0.0.0/8',
-    '',
-  ]);
-  const asked = {
-    policy: '',
-    allowedDomains: ['*.github.com'],
-    allowedCidrs: ['10.0.0.0/8'],
-    deniedCidrs: [],
-  };
-  assert.deepEqual(requests, [
-    { ...asked, dryRun: false },
-    { ...asked, dryRun: false },
-    { ...asked, dryRun: true },
-  ]);
 });
 
 test('doctor: a list with hints; exit code 1 when a check failed', async () => {

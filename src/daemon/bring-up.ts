@@ -1,7 +1,9 @@
 import { closeFd } from '../host/ffi.ts';
 import type { Images } from '../image/images.ts';
+import { setBandwidth } from '../net/bandwidth.ts';
 import type { Learned } from '../net/learned.ts';
 import * as links from '../net/vm-links.ts';
+import { isLimited } from '../policy/bandwidth.ts';
 import type { VmRecord } from '../store/store.ts';
 import type { Machine } from '../vmm/vmm.ts';
 import { bootGuest, launchMachine } from './boot.ts';
@@ -107,10 +109,11 @@ export function bringUpSteps(
     {
       name: 'connect the links',
       // One that was ready is connected: its own ruleset takes the place of deny-all.
-      do: () =>
-        ready === undefined
-          ? links.connectLinks(network())
-          : links.replaceRuleset(network(), context.host, vm.policy, vm.generation, learned),
+      do: async () => {
+        if (ready === undefined) return links.connectLinks(network(), vm.bandwidth);
+        if (isLimited(vm.bandwidth)) await setBandwidth(network(), vm.bandwidth);
+        links.replaceRuleset(network(), context.host, vm.policy, vm.generation, learned);
+      },
       undo: () => links.removeHostLink(network()),
     },
     {

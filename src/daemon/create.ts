@@ -1,4 +1,4 @@
-import { checkDisk, checkMemory, checkVcpus, parseName } from '../api/values.ts';
+import { checkDisk, checkMemory, checkVcpus, parseName, rateOf } from '../api/values.ts';
 import type { CreateVmRequest } from '../gen/vmsan/v1/vmsan_pb.js';
 import { Failure } from '../host/failure.ts';
 import type { Images } from '../image/images.ts';
@@ -126,6 +126,7 @@ function newRecord(request: CreateVmRequest, policy: Policy): VmRecord {
     diskBytes: Number(checkDisk(request.diskBytes)),
     policy,
     generation: 1,
+    bandwidth: { out: rateOf(request.bandwidthOut), in: rateOf(request.bandwidthIn) },
     accelerator: 'tcg',
     createdAtMs: Date.now(),
     autostart: request.autostart,

@@ -13,7 +13,7 @@ import { QEMU_PROGRAM } from '../vmm/qemu/arguments.ts';
 
 type Check = MessageInitShape<typeof CheckSchema>;
 
-const TOOLS = ['ip', 'unshare', 'prlimit', 'setpriv', 'mkfs.ext4', QEMU_PROGRAM];
+const TOOLS = ['ip', 'tc', 'unshare', 'prlimit', 'setpriv', 'mkfs.ext4', QEMU_PROGRAM];
 
 /** Looks at everything vmsan needs of this host. Each check stands for itself; none throws. */
 export async function examine(context: Context): Promise<Check[]> {

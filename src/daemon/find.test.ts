@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Failure } from '../host/failure.ts';
+import { UNLIMITED } from '../policy/bandwidth.ts';
 import { ALLOW_ALL } from '../policy/policy.ts';
 import { Store, type VmRecord } from '../store/store.ts';
 import { findVm } from './find.ts';
@@ -26,6 +27,7 @@ function record(id: string, name: string, slot: number): VmRecord {
     diskBytes: 1024,
     policy: ALLOW_ALL,
     generation: 1,
+    bandwidth: UNLIMITED,
     accelerator: 'tcg',
     createdAtMs: slot,
     autostart: false,

@@ -1,6 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
+import { rateOf } from '../api/values.ts';
 import { Failure, messageOf } from '../host/failure.ts';
+import { setBandwidth } from '../net/bandwidth.ts';
 import { countClosed } from '../net/flows.ts';
 import { replaceRuleset } from '../net/vm-links.ts';
+import { rateText, type Bandwidth } from '../policy/bandwidth.ts';
 import { mergeCidrs } from '../policy/cidr.ts';
 import { policyFlags, type Policy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
@@ -19,7 +23,7 @@ export interface Closed {
   leasesDropped: number;
 }
 
-/** What a change of policy did. When it is given, the kernel enforces `after`. */
+/** What a change did. When it is given, the kernel enforces `after`. */
 export interface Receipt {
   before: VmRecord;
   after: VmRecord;
@@ -30,27 +34,39 @@ export interface Receipt {
   notices: string[];
 }
 
-/** A request to replace a policy. */
+/** A request to replace a policy, or to set limits. */
 export interface NetworkRequest extends PolicyRequest {
   vm: string;
   dryRun: boolean;
+  /** Bits a second; 0: no limit; undefined: as before. */
+  bandwidthOut?: bigint | undefined;
+  bandwidthIn?: bigint | undefined;
 }
 
 /**
- * Replaces a VM's policy as a unit, while it runs. A new generation makes the
- * kernel judge every flow again at its next packet.
+ * Replaces a VM's policy as a unit, while it runs, and sets its limits: each
+ * only when it is named. A new generation makes the kernel judge every flow
+ * again at its next packet.
  */
 export async function setNetwork(context: Context, request: NetworkRequest): Promise<Receipt> {
   const arrived = performance.now();
-  const { policy, notices } = readRequest(context.host, request);
+  const named = saysPolicy(request) ? readRequest(context.host, request) : null;
+  const limits = limitsOf(request);
+  if (named === null && Object.keys(limits).length === 0) {
+    throw new Failure('bad_input', 'the request names nothing to change');
+  }
+  const notices = named?.notices ?? [];
   const { id } = findVm(context.store, request.vm);
   return context.turns.run(id, async () => {
     const before = findVm(context.store, id);
     if (before.state !== 'running' && before.state !== 'stopped') {
       throw new Failure('conflict', `${before.name} is ${before.state}`);
     }
-    if (request.policy === '') refuseToLoosen(before, policy);
-    const after: VmRecord = { ...before, policy, generation: before.generation + 1 };
+    const after: VmRecord = { ...before, bandwidth: { ...before.bandwidth, ...limits } };
+    if (named !== null) {
+      if (request.policy === '') refuseToLoosen(before, named.policy);
+      Object.assign(after, { policy: named.policy, generation: before.generation + 1 });
+    }
     const count = flowCounter(context, before, after);
     if (request.dryRun) {
       const leasesDropped = context.leases.wouldDrop(after);
@@ -60,7 +76,7 @@ export async function setNetwork(context: Context, request: NetworkRequest): Pro
     const ended = { connectionsClosed: 0, leasesDropped: 0 };
     await runSteps('network', changeSteps(context, before, after, ended));
     const effectiveMs = performance.now() - arrived;
-    context.events.add('network', after, `${before.policy.base} -> ${after.policy.base}`);
+    context.events.add('network', after, changeText(before, after));
     return { before, after, effectiveMs, closed: { flowsClosed: count(), ...ended }, notices };
   });
 }
@@ -73,13 +89,26 @@ function changeSteps(
   ended: Pick<Closed, 'connectionsClosed' | 'leasesDropped'>,
 ): Step[] {
   const { id, policy, generation } = after;
+  const network = networkOf(context, after);
+  const limit = async ({ state, bandwidth }: VmRecord) => {
+    if (state === 'running') await setBandwidth(network, bandwidth);
+  };
+  const record: Step = {
+    // First: after a crash here, the next daemon renders what the user asked for.
+    name: 'record what is wanted',
+    do: () => context.store.updateVm(after),
+    undo: () => context.store.updateVm(before),
+  };
+  const limitBandwidth: Step = {
+    name: 'limit its bandwidth',
+    do: () => limit(after),
+    undo: () => limit(before),
+  };
+  const sameLimits = isDeepStrictEqual(before.bandwidth, after.bandwidth);
+  const first = sameLimits ? [record] : [record, limitBandwidth];
+  if (before.generation === generation) return first;
   return [
-    {
-      // First: after a crash here, the next daemon renders what the user asked for.
-      name: 'record the policy',
-      do: () => context.store.updateVm(after),
-      undo: () => context.store.updateVm(before),
-    },
+    ...first,
     {
       name: 'tell the gate',
       do: async () => {
@@ -94,7 +123,6 @@ function changeSteps(
       name: 'replace the ruleset',
       do: () => {
         if (after.state !== 'running') return;
-        const network = networkOf(context, after);
         ended.leasesDropped += context.leases.change(after, network, (learned, since) =>
           replaceRuleset(network, context.host, policy, generation, learned, since),
         );
@@ -105,7 +133,7 @@ function changeSteps(
 
 /** Counts the open flows that a change ends; what names hold is as it was when this was called. */
 function flowCounter(context: Context, before: VmRecord, after: VmRecord): () => number {
-  if (before.state !== 'running') return () => 0;
+  if (before.state !== 'running' || before.generation === after.generation) return () => 0;
   const network = networkOf(context, before);
   const world = { ...surroundingsOf(context.host), gateway: network.gatewayIp };
   const was = {
@@ -122,6 +150,31 @@ function flowCounter(context: Context, before: VmRecord, after: VmRecord): () =>
       return 0;
     }
   };
+}
+
+/** Whether a request names a policy at all. */
+function saysPolicy(request: NetworkRequest): boolean {
+  const { policy, allowedDomains, allowedCidrs, deniedCidrs } = request;
+  return (
+    policy !== '' || [allowedDomains, allowedCidrs, deniedCidrs].some((list) => list.length > 0)
+  );
+}
+
+/** The limits that a request names. */
+function limitsOf({ bandwidthOut, bandwidthIn }: NetworkRequest): Partial<Bandwidth> {
+  return {
+    ...(bandwidthOut === undefined ? {} : { out: rateOf(bandwidthOut) }),
+    ...(bandwidthIn === undefined ? {} : { in: rateOf(bandwidthIn) }),
+  };
+}
+
+/** A change in a few words, for its event. */
+function changeText(before: VmRecord, after: VmRecord): string {
+  const policy = `${before.policy.base} -> ${after.policy.base}`;
+  const limits = (['out', 'in'] as const)
+    .filter((way) => before.bandwidth[way] !== after.bandwidth[way])
+    .map((way) => `${way} ${rateText(after.bandwidth[way])}`);
+  return [...(before.generation === after.generation ? [] : [policy]), ...limits].join(', ');
 }
 
 /** Lists alone may narrow what a VM reaches, or widen it by what they name; no more. */

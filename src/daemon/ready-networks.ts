@@ -1,6 +1,7 @@
 import { closeFd } from '../host/ffi.ts';
 import type { HostNetwork, VmNetwork } from '../net/plan.ts';
 import * as links from '../net/vm-links.ts';
+import { UNLIMITED } from '../policy/bandwidth.ts';
 import { DENY_ALL } from '../policy/policy.ts';
 
 /**
@@ -48,7 +49,7 @@ export class ReadyNetworks {
       await announce();
       await links.addNetns(network);
       ready.tapFd = links.openGuardedTap(network, this.#host, DENY_ALL, 1);
-      await links.connectLinks(network);
+      await links.connectLinks(network, UNLIMITED);
     } catch (error) {
       await this.discard(ready);
       throw error;

@@ -4,6 +4,7 @@ import { messageOf } from '../host/failure.ts';
 import { processesOfUsers } from '../host/process.ts';
 import { run } from '../host/run.ts';
 import { NETNS_DIR, slotOfUid, vmOfNetns } from '../net/plan.ts';
+import { setBandwidth } from '../net/bandwidth.ts';
 import { replaceCaps, replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
@@ -84,6 +85,7 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
   const learned = context.leases.begin(vm, network);
   replaceRuleset(network, context.host, vm.policy, vm.generation, learned);
   replaceCaps(network, context.host);
+  await setBandwidth(network, vm.bandwidth);
   boundMachine(context, vm, machine);
   // An agent that does not answer keeps nobody from starting.
   context.events.add('adopted', vm);

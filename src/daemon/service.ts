@@ -177,7 +177,8 @@ function describe(context: Context, vm: VmRecord): MessageInitShape<typeof VmSch
   };
 }
 
-function describeNetwork({ policy, generation }: VmRecord): MessageInitShape<typeof NetworkSchema> {
+function describeNetwork(vm: VmRecord): MessageInitShape<typeof NetworkSchema> {
+  const { policy, generation, bandwidth } = vm;
   return {
     policy: policy.base,
     generation,
@@ -186,5 +187,7 @@ function describeNetwork({ policy, generation }: VmRecord): MessageInitShape<typ
     deniedCidrs: [...policy.denied],
     openedCidrs: [...policy.opened],
     allowedDomains: [...policy.domains],
+    bandwidthOut: BigInt(bandwidth.out ?? 0),
+    bandwidthIn: BigInt(bandwidth.in ?? 0),
   };
 }

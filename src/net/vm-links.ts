@@ -4,7 +4,9 @@ import { ipBatch } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
 import { run } from '../host/run.ts';
 import { linkExists, writeSysctl } from '../host/sysctl.ts';
+import { isLimited, type Bandwidth } from '../policy/bandwidth.ts';
 import type { Policy } from '../policy/policy.ts';
+import { setBandwidth } from './bandwidth.ts';
 import { renderLearnedChange, type Learned } from './learned.ts';
 import { NETNS_DIR, type HostNetwork, type VmNetwork } from './plan.ts';
 import { CLOSED_FLOW_SECONDS, renderVmCaps } from './vm-caps.ts';
@@ -48,12 +50,13 @@ export function openGuardedTap(
   });
 }
 
-/** Joins the netns to the host by a veth pair and brings the links up. */
-export async function connectLinks(vm: VmNetwork): Promise<void> {
+/** Joins the netns to the host by a veth pair and brings the links up, with their limits in force. */
+export async function connectLinks(vm: VmNetwork, bandwidth: Bandwidth): Promise<void> {
   await ipBatch(undefined, [
     `link add name ${vm.hostLink} type veth peer name ${vm.uplink} netns ${vm.netns}`,
   ]);
   writeSysctl(`net/ipv6/conf/${vm.hostLink}/disable_ipv6`, '1');
+  if (isLimited(bandwidth)) await setBandwidth(vm, bandwidth);
   await ipBatch(vm.netns, [
     `link set dev lo up`,
     `link set dev ${vm.tap} address ${vm.gatewayMac}`,

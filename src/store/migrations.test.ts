@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { UNLIMITED } from '../policy/bandwidth.ts';
 import { DENY_ALL } from '../policy/policy.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { Store, type VmRecord } from './store.ts';
@@ -36,6 +37,9 @@ const VERSIONS: string[] = [
    ${vm('{"base":"deny-all","default":"deny","allowed":[],"denied":[],"opened":[],"domains":[]}', ', 0')}`,
   `${TABLES}, autostart INTEGER NOT NULL DEFAULT 0, netns INTEGER NOT NULL DEFAULT 1) STRICT;
    ${vm('{"base":"deny-all","default":"deny","allowed":[],"denied":[],"opened":[],"domains":[]}', ', 0, 1')}`,
+  `${TABLES}, autostart INTEGER NOT NULL DEFAULT 0, netns INTEGER NOT NULL DEFAULT 1,
+   bandwidth_out INTEGER, bandwidth_in INTEGER) STRICT;
+   ${vm('{"base":"deny-all","default":"deny","allowed":[],"denied":[],"opened":[],"domains":[]}', ', 0, 1, NULL, NULL')}`,
 ];
 
 const RECORD: VmRecord = {
@@ -48,6 +52,7 @@ const RECORD: VmRecord = {
   diskBytes: 10 * 2 ** 30,
   policy: DENY_ALL,
   generation: 4,
+  bandwidth: UNLIMITED,
   accelerator: 'tcg',
   createdAtMs: 1_800_000_000_000,
   autostart: false,
@@ -82,13 +87,14 @@ describe('a database of an older vmsan', () => {
         autostart: true,
         netns: false,
       };
+      const bandwidth = { out: 50_000_000, in: null };
       store.addVm(other);
-      store.updateVm({ ...RECORD, state: 'stopped', process: null });
+      store.updateVm({ ...RECORD, state: 'stopped', process: null, bandwidth });
       store.close();
       const again = new Store(directory);
       assert.deepEqual(
         again.vms().toSorted((a, b) => b.slot - a.slot),
-        [other, { ...RECORD, state: 'stopped', process: null }],
+        [other, { ...RECORD, state: 'stopped', process: null, bandwidth }],
       );
       again.close();
     });

@@ -37,4 +37,7 @@ export const MIGRATIONS = [
   `ALTER TABLE vms ADD COLUMN autostart INTEGER NOT NULL DEFAULT 0;`,
   // Every VM had a network namespace of its own.
   `ALTER TABLE vms ADD COLUMN netns INTEGER NOT NULL DEFAULT 1;`,
+  // Nothing limited what a VM sends and receives.
+  `ALTER TABLE vms ADD COLUMN bandwidth_out INTEGER;
+   ALTER TABLE vms ADD COLUMN bandwidth_in INTEGER;`,
 ];

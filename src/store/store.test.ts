@@ -18,6 +18,7 @@ const VM: VmRecord = {
   diskBytes: 10 * 2 ** 30,
   policy: DENY_ALL,
   generation: 1,
+  bandwidth: { out: 1_500_000, in: 100_000_000_000 },
   accelerator: 'tcg',
   createdAtMs: 1_800_000_000_000,
   autostart: true,

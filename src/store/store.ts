@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../host/failure.ts';
 import type { ProcessIdentity } from '../host/process.ts';
+import type { Bandwidth } from '../policy/bandwidth.ts';
 import type { Policy } from '../policy/policy.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { Reserve } from './reserve.ts';
@@ -25,6 +26,7 @@ export interface VmRecord {
   policy: Policy;
   /** Counts the policies this VM has had, from 1. */
   generation: number;
+  bandwidth: Bandwidth;
   accelerator: 'kvm' | 'tcg';
   createdAtMs: number;
   /** When it runs as the host goes down, it is started again after the reboot. */
@@ -93,17 +95,19 @@ export class Store {
     this.#write(
       `INSERT INTO vms VALUES (:id, :name, :state, :slot, :vcpus, :memory_mib, :disk_bytes,
            :policy, :generation, :accelerator, :created_at_ms, :pid, :start_ticks,
-           :autostart, :netns)`,
+           :autostart, :netns, :bandwidth_out, :bandwidth_in)`,
       toRow(vm),
     );
   }
 
   updateVm(vm: VmRecord): void {
-    const { id, state, policy, generation, accelerator, pid, start_ticks } = toRow(vm);
+    const { id, state, policy, generation, accelerator, pid, start_ticks, ...more } = toRow(vm);
+    const { bandwidth_out, bandwidth_in } = more;
     this.#write(
       `UPDATE vms SET state = :state, policy = :policy, generation = :generation,
-           accelerator = :accelerator, pid = :pid, start_ticks = :start_ticks WHERE id = :id`,
-      { id, state, policy, generation, accelerator, pid, start_ticks },
+           accelerator = :accelerator, pid = :pid, start_ticks = :start_ticks,
+           bandwidth_out = :bandwidth_out, bandwidth_in = :bandwidth_in WHERE id = :id`,
+      { id, state, policy, generation, accelerator, pid, start_ticks, bandwidth_out, bandwidth_in },
     );
   }
 
@@ -177,6 +181,8 @@ interface VmRow {
   autostart: number;
   /** 0 or 1. */
   netns: number;
+  bandwidth_out: number | null;
+  bandwidth_in: number | null;
 }
 
 function toRow(vm: VmRecord) {
@@ -196,6 +202,8 @@ function toRow(vm: VmRecord) {
     start_ticks: vm.process?.startTicks ?? null,
     autostart: vm.autostart ? 1 : 0,
     netns: vm.netns ? 1 : 0,
+    bandwidth_out: vm.bandwidth.out,
+    bandwidth_in: vm.bandwidth.in,
   } satisfies VmRow;
 }
 
@@ -210,6 +218,7 @@ function fromRow(row: VmRow): VmRecord {
     diskBytes: row.disk_bytes,
     policy: JSON.parse(row.policy) as Policy,
     generation: row.generation,
+    bandwidth: { out: row.bandwidth_out, in: row.bandwidth_in },
     accelerator: row.accelerator as VmRecord['accelerator'],
     createdAtMs: row.created_at_ms,
     autostart: row.autostart === 1,

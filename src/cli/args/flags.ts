@@ -28,7 +28,7 @@ export function jsonFlag(what: string): Option {
  * Flags that are part of the language but that nothing enforces yet. They are
  * known so that they can be refused: a rule that is accepted is enforced.
  */
-export const LIST_FLAGS = ['--publish-port <ports>', '--bandwidth <rate>'] as const;
+export const LIST_FLAGS = ['--publish-port <ports>'] as const;
 
 /** A flag of `LIST_FLAGS`, or another, that ends the command with `bad_input` when it is given. */
 export function refusedFlag(flags: string): Option {

@@ -11,13 +11,14 @@ import {
   parseVcpus,
   VCPUS,
 } from '../../api/values.ts';
+import { addBandwidthFlags, bandwidthRequest, type BandwidthOptions } from '../args/bandwidth.ts';
 import { jsonFlag, LIST_FLAGS, refuse, refusedFlag, valueFlag } from '../args/flags.ts';
 import { addPolicyFlags, policyRequest, type PolicyOptions } from '../args/policy.ts';
 import { bootedVm } from '../boot-events.ts';
 import { progress } from '../print/progress.ts';
 import { say, sayJson } from '../print/text.ts';
 
-interface Options extends PolicyOptions {
+interface Options extends PolicyOptions, BandwidthOptions {
   name?: string;
   vcpus: number;
   memory: number;
@@ -46,9 +47,8 @@ export function define(command: Command): Command {
       ),
     )
     .option('--autostart', 'run it again after a reboot of the host, if it ran before');
-  addPolicyFlags(command, 'allow-all, deny-all or custom (default: allow-all)').addOption(
-    jsonFlag('the VM'),
-  );
+  addPolicyFlags(command, 'allow-all, deny-all or custom (default: allow-all)');
+  addBandwidthFlags(command).addOption(jsonFlag('the VM'));
   for (const flags of LIST_FLAGS) command.addOption(refusedFlag(flags));
   return command
     .addOption(NO_NETNS)
@@ -75,5 +75,6 @@ function requestOf(options: Options): RequestOf<'createVm'> {
     diskBytes: String(options.disk),
     autostart: options.autostart ?? false,
     ...policyRequest(options),
+    ...bandwidthRequest(options),
   };
 }

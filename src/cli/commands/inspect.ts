@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { loadSettings } from '../../api/settings.ts';
 import { jsonFlag } from '../args/flags.ts';
+import { rateText } from '../../policy/bandwidth.ts';
 import { forEachVm } from '../each.ts';
 import { policyLine } from '../print/policy.ts';
 import { table } from '../print/table.ts';
@@ -30,6 +31,10 @@ function describe(vm: VmJson): string {
     ['name', vm.name],
     ['state', vm.notice === null ? vm.state : `${vm.state}: ${vm.notice}`],
     ['network policy', `${policyLine(vm.network)} (generation ${vm.network.generation})`],
+    [
+      'bandwidth',
+      `${rateText(vm.network.bandwidth.out)} out, ${rateText(vm.network.bandwidth.in)} in`,
+    ],
     ['guest address', vm.guestIp],
     ['gateway', vm.gatewayIp],
     ['netns', vm.netns ?? 'none: its rules are in the host’s'],

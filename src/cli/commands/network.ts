@@ -3,46 +3,56 @@ import type { ResponseOf } from '../../api/calls.ts';
 import { withDaemon, type Daemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
 import { Failure } from '../../host/failure.ts';
+import {
+  addBandwidthFlags,
+  bandwidthRequest,
+  saysBandwidth,
+  type BandwidthOptions,
+} from '../args/bandwidth.ts';
 import { jsonFlag, LIST_FLAGS, refusedFlag } from '../args/flags.ts';
 import { addPolicyFlags, policyRequest, saysPolicy, type PolicyOptions } from '../args/policy.ts';
-import { differences, policyLine } from '../print/policy.ts';
+import { rateText } from '../../policy/bandwidth.ts';
+import { differences, limitChanges, policyLine } from '../print/policy.ts';
 import { table } from '../print/table.ts';
 import { printable, remark, say, sayJson } from '../print/text.ts';
 import { networkJson, vmJson } from '../print/vm.ts';
 
-interface Options extends PolicyOptions {
+interface Options extends PolicyOptions, BandwidthOptions {
   dryRun?: true;
   json?: true;
 }
 
 export function define(command: Command): Command {
   command.argument('<vm>', 'an id, a name or a unique prefix');
-  addPolicyFlags(command, 'replace the policy by allow-all, deny-all or custom, on the running VM')
+  addPolicyFlags(command, 'replace the policy by allow-all, deny-all or custom, on the running VM');
+  addBandwidthFlags(command)
     .option('--dry-run', 'print what a change would do, and do nothing')
-    .addOption(jsonFlag('the policy, or the receipt of a change,'));
+    .addOption(jsonFlag('what holds now, or the receipt of a change,'));
   for (const flags of LIST_FLAGS) command.addOption(refusedFlag(flags));
   return command
     .addHelpText(
       'after',
       `
-Without a flag it shows the policy. The flags of a policy replace it as a unit.
+Without a flag it shows what holds now. The flags of a policy replace it as a unit;
+limits change only when they are named.
 A change is in force when its receipt is printed.`,
     )
     .action(network);
 }
 
 async function network(vm: string, options: Options): Promise<void> {
-  if (!saysPolicy(options)) {
+  if (!saysPolicy(options) && !saysBandwidth(options)) {
     if (options.dryRun) {
       throw new Failure('bad_input', '--dry-run needs a change to try', {
-        hint: 'add --network-policy, --allowed-domain, --allowed-cidr or --denied-cidr',
+        hint: 'add --network-policy, --allowed-domain, --allowed-cidr, --denied-cidr or --bandwidth',
       });
     }
     await withDaemon(loadSettings(), (daemon) => show(daemon, vm, options));
     return;
   }
   const dryRun = options.dryRun ?? false;
-  const request = { vm, ...policyRequest(options), dryRun };
+  const policy = saysPolicy(options) ? policyRequest(options) : {};
+  const request = { vm, ...policy, ...bandwidthRequest(options), dryRun };
   const receipt = await withDaemon(loadSettings(), (daemon) =>
     daemon.call('setNetwork', request, 30_000),
   );
@@ -69,6 +79,8 @@ async function show(daemon: Daemon, name: string, options: Options): Promise<voi
       ...list('denied', now.deniedCidrs),
       ...list('opened', now.openedCidrs),
       ['generation', String(now.generation)],
+      ['bandwidth out', rateText(now.bandwidth.out)],
+      ['bandwidth in', rateText(now.bandwidth.in)],
     ]),
   );
 }
@@ -93,9 +105,15 @@ function print(receipt: ResponseOf<'setNetwork'>, { json, dryRun }: Options): vo
     for (const line of differences(before, after)) say(printable(line));
     return;
   }
-  const change = `${policyLine(before)} -> ${policyLine(after)}`;
-  const when = `generation ${after.generation}, in force after ${effectiveMs.toFixed(1)} ms`;
-  say(printable(`${name}: ${change} (${when}, ${flows})`));
+  const changes = limitChanges(before, after).map((line) => line.trim());
+  const when = [`in force after ${effectiveMs.toFixed(1)} ms`];
+  if (before.generation !== after.generation) {
+    changes.unshift(`${policyLine(before)} -> ${policyLine(after)}`);
+    when.unshift(`generation ${after.generation}`);
+    when.push(flows);
+  }
+  const change = changes.length === 0 ? 'the same as before' : changes.join(', ');
+  say(printable(`${name}: ${change} (${when.join(', ')})`));
 }
 
 function counted(count: number, what: string): string {

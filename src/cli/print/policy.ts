@@ -1,3 +1,4 @@
+import { rateText } from '../../policy/bandwidth.ts';
 import type { NetworkJson } from './vm.ts';
 
 /** A policy in one line: `allow-all`, or `custom (default deny, allowed 10.0.0.0/8)`. */
@@ -28,5 +29,14 @@ export function differences(before: NetworkJson, after: NetworkJson): string[] {
       ...is.filter((entry) => !was.includes(entry)).map((entry) => `+ ${word} ${entry}`),
     );
   }
-  return lines.length === 0 ? ['  the policy is the same'] : lines;
+  lines.push(...limitChanges(before, after).map((line) => `  ${line}`));
+  return lines.length === 0 ? ['  nothing would be another'] : lines;
+}
+
+/** The limits that differ: `bandwidth out: none -> 50mbit`. */
+export function limitChanges(before: NetworkJson, after: NetworkJson): string[] {
+  return (['out', 'in'] as const).flatMap((way) => {
+    const [was, is] = [before.bandwidth[way], after.bandwidth[way]].map(rateText);
+    return was === is ? [] : [`bandwidth ${way}: ${was} -> ${is}`];
+  });
 }

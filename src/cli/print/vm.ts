@@ -3,6 +3,7 @@ import type {
   VmJson as WireVm,
   VmStateJson,
 } from '../../gen/vmsan/v1/vmsan_pb.js';
+import type { Bandwidth } from '../../policy/bandwidth.ts';
 
 /** A VM as every command shows it, and as `--json` prints it. Fields are added, never changed. */
 export interface VmJson {
@@ -43,6 +44,8 @@ export interface NetworkJson {
   openedCidrs: string[];
   /** As `--allowed-domain` takes them. */
   allowedDomains: string[];
+  /** At most so many bits of its frames a second, or null. */
+  bandwidth: Bandwidth;
 }
 
 /** What the contract's JSON leaves out has its default value. */
@@ -77,6 +80,10 @@ export function networkJson(network: WireNetwork = {}): NetworkJson {
     deniedCidrs: network.deniedCidrs ?? [],
     openedCidrs: network.openedCidrs ?? [],
     allowedDomains: network.allowedDomains ?? [],
+    bandwidth: {
+      out: Number(network.bandwidthOut ?? 0) || null,
+      in: Number(network.bandwidthIn ?? 0) || null,
+    },
   };
 }
 

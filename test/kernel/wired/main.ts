@@ -11,6 +11,7 @@ import { Leases } from '../../../src/daemon/leases.ts';
 import { SharedNetwork } from '../../../src/daemon/shared-network.ts';
 import { upstreamsOf } from '../../../src/daemon/upstreams.ts';
 import { surroundingsOf } from '../../../src/daemon/policy.ts';
+import { UNLIMITED } from '../../../src/policy/bandwidth.ts';
 import { readPolicy, type Policy } from '../../../src/policy/policy.ts';
 import { LeaseStore } from '../../../src/store/leases.ts';
 import { WiredGuest } from './guest.ts';
@@ -55,7 +56,7 @@ async function obey(command: Command): Promise<unknown> {
       await links.addNetns(network);
       const learned = leases.begin({ id: idOf(slot), policy, generation: 1 }, network);
       const tap = links.openGuardedTap(network, host, policy, 1, learned);
-      await links.connectLinks(network);
+      await links.connectLinks(network, UNLIMITED);
       await shared.attach(idOf(slot), { network, policy, generation: 1 });
       guests.set(slot, { network, guest: await WiredGuest.connect(network, tap) });
       return network;

@@ -266,6 +266,18 @@ export declare type Network = Message<"vmsan.v1.Network"> & {
    * @generated from field: repeated string allowed_domains = 7;
    */
   allowedDomains: string[];
+
+  /**
+   * What the VM may send and receive, in bits of its frames a second; 0: no limit.
+   *
+   * @generated from field: uint64 bandwidth_out = 8;
+   */
+  bandwidthOut: bigint;
+
+  /**
+   * @generated from field: uint64 bandwidth_in = 9;
+   */
+  bandwidthIn: bigint;
 };
 
 /**
@@ -318,6 +330,18 @@ export declare type NetworkJson = {
    * @generated from field: repeated string allowed_domains = 7;
    */
   allowedDomains?: string[];
+
+  /**
+   * What the VM may send and receive, in bits of its frames a second; 0: no limit.
+   *
+   * @generated from field: uint64 bandwidth_out = 8;
+   */
+  bandwidthOut?: string;
+
+  /**
+   * @generated from field: uint64 bandwidth_in = 9;
+   */
+  bandwidthIn?: string;
 };
 
 /**
@@ -384,6 +408,18 @@ export declare type CreateVmRequest = Message<"vmsan.v1.CreateVmRequest"> & {
    * @generated from field: bool autostart = 9;
    */
   autostart: boolean;
+
+  /**
+   * As in Network.
+   *
+   * @generated from field: uint64 bandwidth_out = 10;
+   */
+  bandwidthOut: bigint;
+
+  /**
+   * @generated from field: uint64 bandwidth_in = 11;
+   */
+  bandwidthIn: bigint;
 };
 
 /**
@@ -444,6 +480,18 @@ export declare type CreateVmRequestJson = {
    * @generated from field: bool autostart = 9;
    */
   autostart?: boolean;
+
+  /**
+   * As in Network.
+   *
+   * @generated from field: uint64 bandwidth_out = 10;
+   */
+  bandwidthOut?: string;
+
+  /**
+   * @generated from field: uint64 bandwidth_in = 11;
+   */
+  bandwidthIn?: string;
 };
 
 /**
@@ -1200,7 +1248,7 @@ export declare type SetNetworkRequest = Message<"vmsan.v1.SetNetworkRequest"> & 
 
   /**
    * The new policy, whole, as in CreateVmRequest. Empty with lists: refused when
-   * it would turn the default from deny to allow.
+   * it would turn the default from deny to allow. Empty without: it is not named.
    *
    * @generated from field: string policy = 2;
    */
@@ -1227,6 +1275,18 @@ export declare type SetNetworkRequest = Message<"vmsan.v1.SetNetworkRequest"> & 
    * @generated from field: repeated string allowed_domains = 6;
    */
   allowedDomains: string[];
+
+  /**
+   * As in Network; each is named by being there.
+   *
+   * @generated from field: optional uint64 bandwidth_out = 7;
+   */
+  bandwidthOut?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 bandwidth_in = 8;
+   */
+  bandwidthIn?: bigint | undefined;
 };
 
 /**
@@ -1240,7 +1300,7 @@ export declare type SetNetworkRequestJson = {
 
   /**
    * The new policy, whole, as in CreateVmRequest. Empty with lists: refused when
-   * it would turn the default from deny to allow.
+   * it would turn the default from deny to allow. Empty without: it is not named.
    *
    * @generated from field: string policy = 2;
    */
@@ -1267,6 +1327,18 @@ export declare type SetNetworkRequestJson = {
    * @generated from field: repeated string allowed_domains = 6;
    */
   allowedDomains?: string[];
+
+  /**
+   * As in Network; each is named by being there.
+   *
+   * @generated from field: optional uint64 bandwidth_out = 7;
+   */
+  bandwidthOut?: string;
+
+  /**
+   * @generated from field: optional uint64 bandwidth_in = 8;
+   */
+  bandwidthIn?: string;
 };
 
 /**
@@ -2181,7 +2253,8 @@ export declare const VmsanService: GenService<{
     output: typeof WatchEventsResponseSchema;
   },
   /**
-   * SetNetwork replaces a VM's policy as a unit, on the running VM.
+   * SetNetwork replaces a VM's policy as a unit and sets its limits, on the
+   * running VM. What is not named stays as it is.
    *
    * @generated from rpc vmsan.v1.VmsanService.SetNetwork
    */

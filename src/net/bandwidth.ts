@@ -1,0 +1,72 @@
+import { ipBatch } from '../host/ip.ts';
+import { Failure } from '../host/failure.ts';
+import { tcBatch } from '../host/tc.ts';
+import type { Bandwidth } from '../policy/bandwidth.ts';
+import type { VmNetwork } from './plan.ts';
+
+/**
+ * A VM's limits, as queueing disciplines in its netns. A discipline delays what
+ * leaves its link: `up0` sends what the guest sends, proxied and DNS traffic
+ * included, and the TAP what the guest receives.
+ */
+
+/** The longest frame of a link with an MTU of 1500, as the kernel counts it. */
+const FRAME_BYTES = 1514;
+
+/** The default of gso_max_segs (linux/netdevice.h, GSO_MAX_SEGS). */
+const ANY_SEGMENTS = 65_535;
+
+/**
+ * Token buckets (tc-tbf(8)): the bytes that may go at once, and those that may
+ * wait. Ten milliseconds' worth at once, two frames at least; longer ones make
+ * a ping wait at a low rate, and shorter ones lose time at a high one, when the
+ * kernel comes late. Twenty milliseconds' worth may wait.
+ */
+export function bucketOf(rate: number): { burst: number; limit: number } {
+  const bytesIn = (ms: number) => Math.round((rate / 8 / 1000) * ms);
+  const burst = Math.min(Math.max(bytesIn(10), 2 * FRAME_BYTES), 65_536);
+  return { burst, limit: Math.max(bytesIn(20), 8 * FRAME_BYTES) };
+}
+
+/**
+ * Brings a VM's two links to `wanted`, whatever they have. Twice is once.
+ * @throws Failure `unavailable` when the kernel or tc cannot
+ */
+export async function setBandwidth(vm: VmNetwork, wanted: Bandwidth): Promise<void> {
+  try {
+    await tcBatch(vm.netns, disciplines(vm, wanted));
+    await ipBatch(vm.netns, segments(vm, wanted));
+  } catch (cause) {
+    throw new Failure('unavailable', 'the bandwidth cannot be limited', {
+      hint: 'modprobe sch_tbf; vmsan doctor',
+      cause,
+    });
+  }
+}
+
+/** For `tc -batch`. */
+export function disciplines(vm: VmNetwork, wanted: Bandwidth): string[] {
+  return [...disciplineOf(vm.uplink, wanted.out), ...disciplineOf(vm.tap, wanted.in)];
+}
+
+/**
+ * For `ip -batch`. A limited link sends frames that are frames: of a segment to
+ * be cut into frames later, which a discipline counts as those, link counters
+ * miss the headers, 4 % of the bytes.
+ */
+function segments(vm: VmNetwork, wanted: Bandwidth): string[] {
+  const most = (rate: number | null) => (rate === null ? ANY_SEGMENTS : 1);
+  return [
+    `link set dev ${vm.uplink} gso_max_segs ${most(wanted.out)}`,
+    `link set dev ${vm.tap} gso_max_segs ${most(wanted.in)}`,
+  ];
+}
+
+function disciplineOf(link: string, rate: number | null): string[] {
+  if (rate !== null) {
+    const { burst, limit } = bucketOf(rate);
+    return [`qdisc replace dev ${link} root tbf rate ${rate}bit burst ${burst} limit ${limit}`];
+  }
+  // There may be none, which to delete is an error: so there is one.
+  return [`qdisc replace dev ${link} root pfifo`, `qdisc delete dev ${link} root`];
+}
