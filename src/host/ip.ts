@@ -20,6 +20,7 @@ export async function ipJson<T>(netns: string | undefined, args: readonly string
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
 }
 
-function inNamespace(netns: string | undefined): string[] {
+/** The arguments by which ip(8) and tc(8) enter a namespace. */
+export function inNamespace(netns: string | undefined): string[] {
   return netns === undefined ? [] : ['-netns', netns];
 }
