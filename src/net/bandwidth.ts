@@ -13,8 +13,8 @@ import type { VmNetwork } from './plan.ts';
 /** The longest frame of a link with an MTU of 1500, as the kernel counts it. */
 const FRAME_BYTES = 1514;
 
-/** The default of gso_max_segs (linux/netdevice.h, GSO_MAX_SEGS). */
-const ANY_SEGMENTS = 65_535;
+/** The default of gso_max_size (linux/netdevice.h, GSO_LEGACY_MAX_SIZE). */
+const WHOLE_SEGMENT_BYTES = 65_536;
 
 /**
  * Token buckets (tc-tbf(8)): the bytes that may go at once, and those that may
@@ -50,15 +50,16 @@ export function disciplines(vm: VmNetwork, wanted: Bandwidth): string[] {
 }
 
 /**
- * For `ip -batch`. A limited link sends frames that are frames: of a segment to
- * be cut into frames later, which a discipline counts as those, link counters
- * miss the headers, 4 % of the bytes.
+ * For `ip -batch`. A limited link sends frames that are frames: of a segment that
+ * is to be cut into them later, link counters miss the headers, 4 % of the bytes.
+ * The discipline itself counts them. (Not gso_max_segs: a guest's segments do not
+ * say of how many frames they are; gso_features_check in Linux's net/core/dev.c.)
  */
 function segments(vm: VmNetwork, wanted: Bandwidth): string[] {
-  const most = (rate: number | null) => (rate === null ? ANY_SEGMENTS : 1);
+  const most = (rate: number | null) => (rate === null ? WHOLE_SEGMENT_BYTES : FRAME_BYTES);
   return [
-    `link set dev ${vm.uplink} gso_max_segs ${most(wanted.out)}`,
-    `link set dev ${vm.tap} gso_max_segs ${most(wanted.in)}`,
+    `link set dev ${vm.uplink} gso_max_size ${most(wanted.out)}`,
+    `link set dev ${vm.tap} gso_max_size ${most(wanted.in)}`,
   ];
 }
 

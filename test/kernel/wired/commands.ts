@@ -3,6 +3,7 @@ import type { WantedLease } from '../../../src/daemon/leases.ts';
 import type { Learned } from '../../../src/net/learned.ts';
 import type { VmNetwork } from '../../../src/net/plan.ts';
 import type { Caps } from '../../../src/net/vm-caps.ts';
+import { UNLIMITED, type Bandwidth } from '../../../src/policy/bandwidth.ts';
 import type { PolicyWords } from '../../../src/policy/policy.ts';
 import { killGroup, type ExecOptions, type ExecResult } from '../../lab/command.ts';
 import type { Lab } from '../../lab/lab.ts';
@@ -13,7 +14,8 @@ export type Said = string | PolicyWords;
 
 /** What the program in main.ts understands. A slot is a wired guest's name. */
 export type Command =
-  | { do: 'add'; slot: number; policy: Said }
+  | { do: 'add'; slot: number; policy: Said; bandwidth?: Bandwidth }
+  | { do: 'bandwidth'; slot: number; bandwidth: Bandwidth }
   | { do: 'policy'; slot: number; policy: Said; generation: number; learned?: Learned[] }
   | { do: 'holdings'; slot: number }
   | { do: 'take'; slot: number; leases: WantedLease[] }
@@ -53,8 +55,8 @@ export class WiredNetworks implements AsyncDisposable {
     return answer.result;
   }
 
-  async add(slot: number, policy: Said): Promise<VmNetwork> {
-    return (await this.do({ do: 'add', slot, policy })) as VmNetwork;
+  async add(slot: number, policy: Said, bandwidth = UNLIMITED): Promise<VmNetwork> {
+    return (await this.do({ do: 'add', slot, policy, bandwidth })) as VmNetwork;
   }
 
   /** Runs a command in a wired guest. */

@@ -4,6 +4,7 @@ import { ipBatch } from '../../../src/host/ip.ts';
 import { run } from '../../../src/host/run.ts';
 import { writeSysctl } from '../../../src/host/sysctl.ts';
 import type { VmNetwork } from '../../../src/net/plan.ts';
+import { takeOffloads } from './offloads.ts';
 
 /** Longer than any frame with its virtio-net header. */
 const FRAME_BYTES = 70_000;
@@ -42,6 +43,8 @@ export class WiredGuest {
       `route add default via ${vm.gatewayIp}`,
     ]);
     const guest = new WiredGuest(netns, vmTap);
+    takeOffloads(ownTap);
+    takeOffloads(vmTap);
     pass(ownTap, vmTap);
     pass(vmTap, ownTap);
     return guest;

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import { Failure } from '../../../src/host/failure.ts';
 import { nftables } from '../../../src/host/nft.ts';
+import { setBandwidth } from '../../../src/net/bandwidth.ts';
 import type { LentSysctl } from '../../../src/net/host-network.ts';
 import { planHost, planVm, type VmNetwork } from '../../../src/net/plan.ts';
 import { CAPS, renderVmCaps } from '../../../src/net/vm-caps.ts';
@@ -56,7 +57,7 @@ async function obey(command: Command): Promise<unknown> {
       await links.addNetns(network);
       const learned = leases.begin({ id: idOf(slot), policy, generation: 1 }, network);
       const tap = links.openGuardedTap(network, host, policy, 1, learned);
-      await links.connectLinks(network, UNLIMITED);
+      await links.connectLinks(network, command.bandwidth ?? UNLIMITED);
       await shared.attach(idOf(slot), { network, policy, generation: 1 });
       guests.set(slot, { network, guest: await WiredGuest.connect(network, tap) });
       return network;
@@ -71,6 +72,9 @@ async function obey(command: Command): Promise<unknown> {
       );
       return { connectionsClosed, leasesDropped };
     }
+    case 'bandwidth':
+      await setBandwidth(network, command.bandwidth);
+      return null;
     case 'holdings':
       return leases.holdings(idOf(slot));
     case 'take':
