@@ -8,6 +8,7 @@ import { surroundingsOf } from '../../src/daemon/policy.ts';
 import { closeFd } from '../../src/host/ffi.ts';
 import { planHost, planVm, type VmNetwork } from '../../src/net/plan.ts';
 import * as links from '../../src/net/vm-links.ts';
+import { UNLIMITED } from '../../src/policy/bandwidth.ts';
 import { readPolicy } from '../../src/policy/policy.ts';
 import type { Series } from '../statistics.ts';
 import { makeNaively, removeNaively } from './naive.ts';
@@ -54,7 +55,7 @@ async function makeWhole(): Promise<Made> {
   await links.addNetns(network);
   const tapFd = links.openGuardedTap(network, host, policy, 1);
   await shared.attach(network.hostLink, { network, policy, generation: 1 });
-  await links.connectLinks(network);
+  await links.connectLinks(network, UNLIMITED);
   return { network, tapFd };
 }
 
