@@ -63,7 +63,12 @@ test('answers with another id, question or source are not believed', async () =>
     return [
       forged({ id: (query.packet.id ?? 0) ^ 1 }),
       forged({ questions: [other] }),
+      forged({ questions: [{ ...other, name: 'www.example', type: 'TXT' }] }),
+      forged({ questions: [{ ...other, name: 'www.example', class: 'CH' }] }),
       forged({ questions: [] }),
+      answerTo({ packet: { ...query.packet, id: (query.packet.id ?? 0) ^ 1 } }, [], {
+        flags: dnsPacket.TRUNCATED_RESPONSE,
+      }),
       query.bytes,
       Buffer.from('garbage'),
       answerTo(query, [a('www.example', '192.0.2.1')]),

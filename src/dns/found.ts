@@ -39,8 +39,8 @@ export function readAnswer(question: UpstreamQuestion, message: Message): Found 
     if (alias === undefined) break;
     aliases.push(alias);
     const target = readName(alias.data, 0);
-    const isKnown = (name: Name) => aliases.some((one) => sameName(one.name, name));
-    if (target === null || isKnown(target.name) || aliases.length > MAX_ALIASES) return null;
+    // A circle has no end either.
+    if (target === null || aliases.length > MAX_ALIASES) return null;
     owner = target.name;
   }
   const records = inClass.filter(

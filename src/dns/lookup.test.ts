@@ -1,5 +1,6 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import type { Answer } from 'dns-packet';
 import { messageOf, questionOf, soa } from '../../test/fakes/question.ts';
 import { a } from '../../test/fakes/upstream.ts';
 import { Cache } from './cache.ts';
@@ -57,6 +58,11 @@ test('"no such name" answers every type, "no such records" its own', async () =>
   await none.find('www.example');
   await none.find('www.example', 'TXT');
   assert.equal(none.state.asked, 2);
+  const alias: Answer = { type: 'CNAME', name: 'www.example', ttl: 60, data: 'no.example' };
+  const behind = setUp(() => messageOf([alias], { flags: NXDOMAIN, authorities }));
+  await behind.find('www.example');
+  await behind.find('www.example', 'CNAME');
+  assert.equal(behind.state.asked, 2, 'no such name behind an alias says nothing of the alias');
 });
 
 test('what holds for one time only is asked again, a failure after a moment', async () => {

@@ -37,7 +37,7 @@ export interface Asked {
 /** A guest's message: a question to answer, or what is wrong with it as an rcode. Null: no answer at all. */
 export type Reading =
   | { kind: 'question'; asked: Asked; question: Question }
-  | { kind: 'wrong'; asked: Asked; rcode: number };
+  | { kind: 'wrong'; asked: Asked; rcode: number; why?: string };
 
 /**
  * Reads what a guest sent. Null for what is too short or too long to be a query,
@@ -67,8 +67,14 @@ export function readQuery(bytes: Buffer): Reading | null {
   if (message.edns !== undefined && message.edns.version !== 0) {
     return { kind: 'wrong', asked, rcode: RCODE.BADVERS };
   }
-  if (question.class !== CLASS_IN) return { kind: 'wrong', asked, rcode: RCODE.REFUSED };
-  if (isMetaType(question.type)) return { kind: 'wrong', asked, rcode: RCODE.NOTIMP };
+  if (question.class !== CLASS_IN) {
+    const why = 'vmsan: only questions of class IN are answered';
+    return { kind: 'wrong', asked, rcode: RCODE.REFUSED, why };
+  }
+  if (isMetaType(question.type)) {
+    const why = `vmsan: questions of type ${question.type} are not answered: no record has it`;
+    return { kind: 'wrong', asked, rcode: RCODE.NOTIMP, why };
+  }
   return { kind: 'question', asked, question };
 }
 

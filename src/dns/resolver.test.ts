@@ -6,6 +6,7 @@ import type { Exchange, ExchangeResult } from './exchange.ts';
 import { decodeMessage } from './message.ts';
 import { createLookup } from './lookup.ts';
 import { createResolver, type Decide, type Guest } from './resolver.ts';
+import type { Upstream } from './upstream.ts';
 
 interface PolicyGuest extends Guest {
   policy: string;
@@ -25,10 +26,14 @@ const byPolicy: Decide<PolicyGuest> = (_query, guest) =>
 function setUp(upstream: Exchange, limits = { perGuest: 4, total: 6 }) {
   const guests = new Map([[GUEST.ip, GUEST]]);
   const events: string[] = [];
+  const upstreams = { exchange: upstream, list: [] as Upstream[] };
   const resolve = createResolver({
     guestOf: (source) => guests.get(source),
     decide: byPolicy,
-    lookup: createLookup({ exchange: upstream, upstreams: () => [] }),
+    lookup: createLookup({
+      exchange: (question) => upstreams.exchange(question),
+      upstreams: () => upstreams.list,
+    }),
     report: (event) => events.push(event),
     limits,
   });
@@ -36,7 +41,7 @@ function setUp(upstream: Exchange, limits = { perGuest: 4, total: 6 }) {
     const reply = await resolve(bytes, source, transport);
     return reply && ({ ...dnsPacket.decode(reply), bytes: reply } as Reply);
   };
-  return { guests, events, ask };
+  return { guests, events, upstreams, ask };
 }
 type Reply = dnsPacket.DecodedPacket & { rcode: string; bytes: Buffer };
 
@@ -176,6 +181,9 @@ test('an answer is cut to what the guest can take, and whole over TCP', async ()
     assert.equal(reply.flag_tc, !whole);
     assert.equal(reply.answers?.length, whole ? 60 : 0);
   }
+  const few = Array.from({ length: 20 }, (_, i) => a('example.com', `192.0.2.${i}`));
+  const small = await setUp(answering(few)).ask(query('example.com', 'A', edns(100)));
+  assert.equal(small?.answers?.length, 20, 'never below 512 either');
   const bigger = Array.from({ length: 120 }, (_, i) => a('example.com', `192.0.2.${i}`));
   const capped = await setUp(answering(bigger)).ask(query('example.com', 'A', edns(65000)));
   assert.ok(capped?.flag_tc, 'never above 1232, whatever the guest says');
@@ -207,6 +215,8 @@ test('what is no plain question gets its error, and nobody is asked', async () =
   ] as const) {
     assert.equal((await ask(bytes))?.rcode, rcode, what);
   }
+  const any = await ask(query('a.example', 'ANY', edns()));
+  assert.match(extendedError(any) ?? '', /^21 vmsan: /);
   const later = await ask(query('a.example', 'A', edns(1232, { ednsVersion: 1 })));
   const opt = later?.additionals?.[0];
   assert.equal(
@@ -293,6 +303,14 @@ test('no upstream: SERVFAIL that says so, and a word to the operator', async () 
   assert.equal(reply?.rcode, 'SERVFAIL');
   assert.match(extendedError(reply) ?? '', /^22 vmsan: no resolver/);
   assert.equal(events.length, 1);
+});
+
+test('other upstreams: the last answer is not given again', async () => {
+  const { ask, upstreams } = setUp(answering([a('a.example', '192.0.2.1')]));
+  assert.equal((await ask(query('a.example')))?.answers?.length, 1);
+  upstreams.exchange = answering([]);
+  upstreams.list = [{ address: '192.0.2.53', port: 53 }];
+  assert.equal((await ask(query('a.example')))?.answers?.length, 0);
 });
 
 test('a fault while answering is reported, and costs that answer only', async () => {

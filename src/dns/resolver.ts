@@ -202,7 +202,11 @@ export function createResolver<G extends Guest>(options: ResolverOptions<G>): Re
     const reading = readQuery(bytes);
     if (reading === null) return null;
     const { asked } = reading;
-    if (reading.kind === 'wrong') return [asked, { rcode: reading.rcode }];
+    if (reading.kind === 'wrong') {
+      const { rcode, why: text } = reading;
+      const code = EXTENDED_ERROR.NOT_SUPPORTED;
+      return [asked, text === undefined ? { rcode } : { rcode, extendedError: { code, text } }];
+    }
     const reply = await answer(reading.question, source);
     return reply && [asked, reply];
   }

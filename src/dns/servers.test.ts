@@ -52,12 +52,13 @@ test('a descriptor of another kind is refused', async () => {
 async function tcpServer(options: {
   resolve?: Resolve;
   limits?: Partial<TcpLimits>;
-  isGuest?: () => boolean;
+  isGuest?: (source: string) => boolean;
 }) {
-  const { resolve = echo, limits = {}, isGuest = () => true } = options;
+  const { resolve = echo, limits = {} } = options;
+  const { isGuest = (source: string) => source === GUEST.ip } = options;
   return serveTcp(listenTcp(LOOPBACK, 0), {
     resolve,
-    guestOf: (source) => (source === GUEST.ip && isGuest() ? GUEST : undefined),
+    guestOf: (source) => (isGuest(source) ? { ...GUEST, ip: source } : undefined),
     report: noReport,
     limits,
   });
@@ -137,12 +138,40 @@ test('TCP: a guest has only so many connections, and closing one makes room', as
   }
 });
 
-test('TCP: an over-long message and a dawdler end the connection', async () => {
-  const server = await tcpServer({ limits: { idleMs: 50 } });
+test('TCP: of all connections each guest has two, whatever others have', async () => {
+  const resolve: Resolve = async (bytes) => bytes;
+  const server = await tcpServer({ resolve, isGuest: () => true, limits: { total: 3 } });
+  const clients: Socket[] = [];
+  const connects = (source: string) => {
+    const client = tcpClient(server, source);
+    clients.push(client);
+    return ask(client, 'hello');
+  };
+  try {
+    for (const answer of ['hello', 'hello', 'hello', '']) {
+      assert.equal(await connects('127.0.0.1'), answer);
+    }
+    for (const answer of ['hello', 'hello', '']) assert.equal(await connects('127.0.0.2'), answer);
+  } finally {
+    for (const client of clients) client.destroy();
+    server.close();
+  }
+});
+
+test('TCP: an over-long message ends the connection', async () => {
+  const server = await tcpServer({ limits: { idleMs: 60_000 } });
   try {
     const long = tcpClient(server);
     long.write(Buffer.from([0xff, 0xff, 0]));
     assert.equal(await readAll(long), '');
+  } finally {
+    server.close();
+  }
+});
+
+test('TCP: a dawdler ends the connection', async () => {
+  const server = await tcpServer({ limits: { idleMs: 50 } });
+  try {
     const slow = tcpClient(server);
     slow.write(Buffer.from([0, 9, 1]));
     assert.equal(await readAll(slow), '');
@@ -153,16 +182,19 @@ test('TCP: an over-long message and a dawdler end the connection', async () => {
 
 test('TCP: no more queries are read than may wait', async () => {
   const answers: (() => void)[] = [];
-  const resolve: Resolve = (bytes) =>
-    new Promise((done) => answers.push(() => done(Buffer.from(bytes))));
+  const asked: string[] = [];
+  const resolve: Resolve = (bytes) => {
+    asked.push(String(bytes));
+    return new Promise((done) => answers.push(() => done(Buffer.from(bytes))));
+  };
   const server = await tcpServer({ resolve, limits: { waiting: 2, idleMs: 60_000 } });
   try {
     const socket = tcpClient(server);
     socket.write(Buffer.concat(['a', 'b', 'c'].map((text) => framed(Buffer.from(text)))));
     const other = tcpClient(server);
     other.write(framed(Buffer.from('z')));
-    await until('three queries are being answered', () => answers.length >= 3);
-    assert.equal(answers.length, 3, 'two of the first connection, one of the second');
+    await until('that of the second is asked', () => asked.includes('z'));
+    assert.deepEqual(asked, ['a', 'b', 'z'], 'two of the first connection, one of the second');
     answers[0]?.();
     await once(socket, 'data', deadline());
     await until('an answer made room for the next', () => answers.length === 4);

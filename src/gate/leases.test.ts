@@ -72,9 +72,12 @@ test('the same lease, asked for while it is on its way, goes once; after that it
   };
   await again(GUEST, { ...WANTED, addresses: ['192.0.2.1', '192.0.2.2'] }, 'another address');
   await again(GUEST, { ...WANTED, ttl: 600 }, 'for longer');
-  await again(guestWith(['db.example:5432'], { generation: 2 }), WANTED, 'another policy');
+  const later = guestWith(['db.example:5432'], { generation: 2 });
+  await again(later, WANTED, 'another policy');
+  state.now = 4000;
+  assert.equal(await leases.ask(later, { ...WANTED, ttl: 50 }), 'held');
   state.now = 6000;
-  await again(GUEST, WANTED, 'after a while');
+  await again(later, { ...WANTED, ttl: 50 }, 'after a while');
 });
 
 test('without a watcher nothing is let through', async () => {

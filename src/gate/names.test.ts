@@ -230,6 +230,17 @@ test('renewal asks anew, and leases what is there and still allowed', async () =
     leased.map(([, { addresses }]) => addresses),
     [['198.51.100.20'], ['198.51.100.20']],
   );
+  await renew(options, guest.vmId, ['db.example']);
+  assert.equal(asked.filter((one) => one === 'db.example 1').length, 3, 'past the cache');
+
+  const before = leased.length;
+  const tightens = () => {
+    const now = guests.get(IP);
+    guests.set(IP, guestWith(['other.example'], { generation: 2 }));
+    return now;
+  };
+  await renew({ ...options, guestOf: tightens }, guest.vmId, ['db.example']);
+  assert.equal(leased.length, before, 'decided again after the answer');
 });
 
 test('a repeated question is answered at once, until the policy or the time is another', async () => {
