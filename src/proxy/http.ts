@@ -78,7 +78,7 @@ class HttpConnection {
     else if (this.#stage === 'exchange') this.#passBody();
     const isOpen = this.#stage === 'open' || this.#stage === 'exchange' || this.#stage === 'deaf';
     if (this.#guestEnded && isOpen && this.#held.length === 0) {
-      this.#session.upstream?.socket.end();
+      this.#session.endUpstream();
     }
   }
 
@@ -224,7 +224,7 @@ class HttpConnection {
 
   #serverEnds(): void {
     if (this.#stage !== 'open') this.#listenOnly();
-    this.#session.client.end();
+    this.#session.endClient();
   }
 
   /** The guest has nothing more to ask. */

@@ -34,7 +34,14 @@ for (const [serve, target, greeting, reply] of [
     const random = new Random(SEED);
     const corpus = seedsOf(target);
     await using server = await RawServer.start();
-    const limits = { headMs: 300, handshakeMs: 300, keepAliveMs: 300, idleMs: 300, lingerMs: 300 };
+    const limits = {
+      headMs: 300,
+      handshakeMs: 300,
+      keepAliveMs: 300,
+      halfClosedMs: 300,
+      idleMs: 300,
+      lingerMs: 300,
+    };
     await using world = await ProxyWorld.start(serve, server.port, limits);
     const answer = (at: Heard): void => {
       const words = random.below(2) === 0 ? reply : mutate(corpus, target.words, random);

@@ -14,6 +14,8 @@ export interface ProxyLimits {
   handshakeMs: number;
   /** Between two requests. */
   keepAliveMs: number;
+  /** Without a byte from the side that still speaks, when the other has ended. */
+  halfClosedMs: number;
   /** Without a byte either way. */
   idleMs: number;
   /** For a guest to read why it was refused. */
@@ -28,6 +30,7 @@ export const LIMITS: ProxyLimits = {
   connectMs: 5_000,
   handshakeMs: 30_000,
   keepAliveMs: 300_000,
+  halfClosedMs: 300_000,
   idleMs: 3_600_000,
   lingerMs: 2_000,
 };

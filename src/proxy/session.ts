@@ -155,6 +155,19 @@ export class Session<Guest extends ProxyGuest = ProxyGuest> {
     upstream?.socket.destroy();
   }
 
+  /** The guest has said all. A server that does not end either is waited for, not for ever. */
+  endUpstream(): void {
+    if (this.upstream === undefined || this.upstream.socket.writableEnded) return;
+    this.upstream.socket.end();
+    this.setDeadline(this.limits.halfClosedMs);
+  }
+
+  /** The server has said all. */
+  endClient(): void {
+    this.client.end();
+    this.setDeadline(this.limits.halfClosedMs);
+  }
+
   /** Sends the last that the guest hears, and waits a little for it to be read. */
   finish(lastWords: Buffer | string): void {
     this.dropUpstream();

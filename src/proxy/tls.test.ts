@@ -132,7 +132,7 @@ test('a denied name and none get an alert, and no server hears of them', async (
     assert.equal((await client.all()).toString('hex'), ALERT.accessDenied);
     assert.equal(client.over, 'end');
   }
-  assert.deepEqual(server.asked, []);
+  assert.deepEqual([server.asked, world.resolved], [[], []]);
   assert.deepEqual(
     world.decisions.map(({ rule }) => rule),
     ['', 'no-name', 'ech', 'not-tls'],
@@ -265,6 +265,16 @@ test('either side may end first, and the other still speaks', async () => {
   assert.match(String(await two.at.all()), /guest goes on$/);
 });
 
+test('one that is half closed is given up, not held for ever', async () => {
+  await using all = await rawWorld({ halfClosedMs: 50 });
+  const one = await opened(all);
+  one.client.socket.end();
+  const two = await opened(all);
+  two.at.socket.end();
+  await until('both are given back', () => all.world.slots.guests.total === 0);
+  assert.equal(all.world.slots.destinations.total, 0);
+});
+
 test('a reset is a reset on the other side', async () => {
   await using all = await rawWorld();
   const one = await opened(all);
@@ -328,6 +338,22 @@ test('the decision is taken again after each wait', async () => {
     await client.all();
   }
   assert.equal(server.seen.length, 0);
+});
+
+test('and after the connect: no byte goes to who is forbidden by then', async () => {
+  await using all = await rawWorld();
+  const { server, world } = all;
+  const forbid = [() => world.names.delete(NAME), () => world.deniedAddresses.add('127.0.0.1')];
+  for (const change of forbid) {
+    world.names.add(NAME);
+    // Judged just before the connect, changed just after it has begun.
+    world.onJudgedAddress = () => queueMicrotask(change);
+    const client = world.client();
+    client.socket.write(records(clientHello()));
+    assert.equal((await client.all()).toString('hex'), ALERT.accessDenied);
+  }
+  await until('both were connected', () => server.seen.length === 2);
+  for (const one of server.seen) assert.equal((await one.all()).length, 0);
 });
 
 test('a policy that changes ends what it forbids and leaves the rest', async () => {

@@ -87,7 +87,7 @@ class TlsConnection {
   #guestEnds(): void {
     this.#guestEnded = true;
     if (this.#stage === 'hello' || this.#stage === 'second') this.#session.destroy();
-    else if (this.#stage === 'open' || this.#stage === 'deaf') this.#session.upstream?.socket.end();
+    else if (this.#stage === 'open' || this.#stage === 'deaf') this.#session.endUpstream();
   }
 
   async #readHello(): Promise<void> {
@@ -182,19 +182,19 @@ class TlsConnection {
     this.#session.setDeadline(this.#session.limits.idleMs);
     this.#passOn(this.#held.length);
     this.#session.client.resume();
-    if (this.#guestEnded) this.#session.upstream?.socket.end();
+    if (this.#guestEnded) this.#session.endUpstream();
   }
 
   #listenOnly(): void {
     this.#stage = 'deaf';
     this.#held = NOTHING;
     this.#session.client.resume();
-    if (this.#guestEnded) this.#session.upstream?.socket.end();
+    if (this.#guestEnded) this.#session.endUpstream();
   }
 
   #serverEnds(): void {
     if (this.#stage !== 'open') this.#listenOnly();
-    this.#session.client.end();
+    this.#session.endClient();
   }
 
   #passOn(length: number): void {

@@ -19,6 +19,9 @@ export class ProxyWorld implements AsyncDisposable {
   readonly reports: string[] = [];
   /** What is held of the limits. */
   readonly slots = new ProxySlots();
+  /** The names that were looked up. */
+  readonly resolved: string[] = [];
+  onJudgedAddress: () => void = () => {};
   vmId: string | undefined = 'vm-00000001';
   resolve: (name: string) => Promise<Resolution>;
   #proxy: ProxyServer | undefined;
@@ -43,11 +46,17 @@ export class ProxyWorld implements AsyncDisposable {
         world.names.has(name)
           ? { allow: true, rule: name, reason: '' }
           : { allow: false, rule: '', reason: `no rule allows ${name}` },
-      resolve: (_guest, name) => world.resolve(name),
-      judgeAddress: (_guest, address) =>
-        world.deniedAddresses.has(address)
+      resolve: (_guest, name) => {
+        world.resolved.push(name);
+        return world.resolve(name);
+      },
+      judgeAddress: (_guest, address) => {
+        const isDenied = world.deniedAddresses.has(address);
+        world.onJudgedAddress();
+        return isDenied
           ? { allow: false, rule: 'denied', reason: `${address} is denied` }
-          : { allow: true, rule: 'name', reason: '' },
+          : { allow: true, rule: 'name', reason: '' };
+      },
       report: (event) => world.reports.push(event),
       record: (decision) => world.decisions.push(decision),
     };
