@@ -88,6 +88,24 @@ describe('the network of a VM, by packets', () => {
     }
   });
 
+  test('its netns answers nothing itself', async () => {
+    for (const address of ['172.16.1.1', '10.200.0.5']) {
+      assert.equal(await ping(networks, 1, address), 'refused', address);
+    }
+  });
+
+  test('no link of a VM has an IPv6 address', async () => {
+    const inside = ['ip', '-netns', 'vmsan-vm-00000001', '-6', '-o', 'address'];
+    const outside = ['ip', '-6', '-o', 'address', 'show', 'dev', 'vm-00000001'];
+    for (const argv of [inside, outside]) {
+      assert.equal((await lab.exec(argv, { check: true })).stdout, '');
+    }
+  });
+
+  test('nor does the host begin anything with a VM', async () => {
+    assert.notEqual((await lab.exec(['ping', '-c1', '-W1', '172.16.1.2'])).exitCode, 0);
+  });
+
   test('nobody outside reaches a VM by routing to it', async () => {
     const route = ['ip', 'route', 'add', '172.16.0.0/16', 'via', world.host.address];
     await lab.internetExec(route, { check: true });
