@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tls from 'node:tls';
 import { RETRY_RANDOM, clientHello, records, serverHello } from '../../test/fakes/client-hello.ts';
-import { Heard, ProxyWorld, RawServer } from '../../test/fakes/proxy-world.ts';
+import { Heard, ProxyWorld, RawServer, withRawServer } from '../../test/fakes/proxy-world.ts';
 import { until } from '../../test/lab/until.ts';
 import { run } from '../host/run.ts';
 import type { ProxyLimits } from './limits.ts';
@@ -62,18 +62,7 @@ async function realWorld() {
   };
 }
 
-async function rawWorld(limits: Partial<ProxyLimits> = {}) {
-  const server = await RawServer.start();
-  const world = await ProxyWorld.start(serveTls, server.port, limits);
-  return {
-    server,
-    world,
-    [Symbol.asyncDispose]: async () => {
-      await world[Symbol.asyncDispose]();
-      await server[Symbol.asyncDispose]();
-    },
-  };
-}
+const rawWorld = (limits: Partial<ProxyLimits> = {}) => withRawServer(serveTls, limits);
 
 /** What a TLS client gets to read. @throws as the client does */
 async function fetch(port: number, options: tls.ConnectionOptions): Promise<string> {
@@ -315,45 +304,6 @@ test('the next address is tried; none left is an alert', async () => {
   world.deniedAddresses.add('127.0.0.1');
   await assert.rejects(fetch(world.port, { servername: NAME }), /access denied/);
   assert.match(world.decisions.at(-1)?.reason ?? '', /127\.0\.0\.1 is denied/);
-});
-
-test('the decision is taken again after each wait', async () => {
-  await using all = await rawWorld();
-  const { server, world } = all;
-  for (const change of [
-    () => world.names.delete(NAME),
-    () => (world.vmId = 'vm-00000002'),
-    () => (world.vmId = undefined),
-  ]) {
-    world.names.add(NAME);
-    world.vmId = 'vm-00000001';
-    const resolving = Promise.withResolvers<{ addresses: string[] }>();
-    let isAsked = false;
-    world.resolve = () => ((isAsked = true), resolving.promise);
-    const client = world.client();
-    client.socket.write(records(clientHello()));
-    await until('it resolves', () => isAsked);
-    change();
-    resolving.resolve({ addresses: ['127.0.0.1'] });
-    await client.all();
-  }
-  assert.equal(server.seen.length, 0);
-});
-
-test('and after the connect: no byte goes to who is forbidden by then', async () => {
-  await using all = await rawWorld();
-  const { server, world } = all;
-  const forbid = [() => world.names.delete(NAME), () => world.deniedAddresses.add('127.0.0.1')];
-  for (const change of forbid) {
-    world.names.add(NAME);
-    // Judged just before the connect, changed just after it has begun.
-    world.onJudgedAddress = () => queueMicrotask(change);
-    const client = world.client();
-    client.socket.write(records(clientHello()));
-    assert.equal((await client.all()).toString('hex'), ALERT.accessDenied);
-  }
-  await until('both were connected', () => server.seen.length === 2);
-  for (const one of server.seen) assert.equal((await one.all()).length, 0);
 });
 
 test('a policy that changes ends what it forbids and leaves the rest', async () => {

@@ -190,3 +190,17 @@ export class RawServer implements AsyncDisposable {
     await Promise.resolve();
   }
 }
+
+/** A proxy, and the one server that it dials. */
+export async function withRawServer(serve: Serve, limits: Partial<ProxyLimits> = {}) {
+  const server = await RawServer.start();
+  const world = await ProxyWorld.start(serve, server.port, limits);
+  return {
+    server,
+    world,
+    [Symbol.asyncDispose]: async () => {
+      await world[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
