@@ -22,6 +22,10 @@ const zone: Answer[] = [
   a('edge.cdn.example', '198.51.100.11', 30),
   a('rebind.allowed.example', '10.20.0.10', 30),
   a('loop.allowed.example', '127.0.0.1', 30),
+  a('zero.allowed.example', '0.0.0.0', 30),
+  a('carrier.allowed.example', '100.64.0.1', 30),
+  a('group.allowed.example', '224.0.0.251', 30),
+  a('all.allowed.example', '255.255.255.255', 30),
   a('meta.allowed.example', '169.254.169.254', 30),
   a('host.allowed.example', '192.0.2.10', 30),
   a('vm.allowed.example', '172.16.9.2', 30),
@@ -137,7 +141,10 @@ test('an alias to a name that no rule has is followed in the answer', async () =
 
 test('addresses that no name may have are dropped, with the reason when none is left', async () => {
   const { ask, outcomes } = setUp(guestWith(RULES));
-  for (const name of ['rebind', 'loop', 'meta', 'host', 'vm']) {
+  for (const name of [
+    ...['rebind', 'loop', 'zero', 'meta', 'host', 'vm'],
+    ...['carrier', 'group', 'all'],
+  ]) {
     const reply = await ask(`${name}.allowed.example`);
     assert.match(saidBy(reply), /^NOERROR {2}17 vmsan: .* may not reach by name: \d/, name);
   }
