@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { run } from '../../src/host/run.ts';
 import { firstLine } from '../lab/machine.ts';
-import { killGroup, runCommand } from '../lab/command.ts';
+import { closed, killGroup, runCommand } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
 import { labPaths, TREE } from '../lab/paths.ts';
 import { until } from '../lab/until.ts';
@@ -260,7 +260,10 @@ describe('the end of a lab', () => {
     const name = await firstLine(child, 'a process with a lab');
     const lab = Lab.attach(name);
     assert.ok(lab !== undefined);
+    // Its first thread ends before its others, and the lab with that one: it is over when reaped.
+    const over = closed(child);
     child.kill('SIGKILL');
+    await over;
     await until('its machines are gone', () => !lab.host.alive && !lab.internet.alive);
     assert.equal(Lab.attach(name), undefined);
     assert.ok(!existsSync(labPaths(name).dir), 'the next lab clears what it left');

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
 export interface UntilOptions {
-  /** Milliseconds to wait at most. Default 5 000. */
+  /** Milliseconds to wait at most. Default 20 000: a busy machine is no failure. */
   deadlineMs?: number;
 }
 
@@ -19,7 +19,7 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   options: UntilOptions = {},
 ): Promise<NonNullable<T>> {
-  const deadlineMs = options.deadlineMs ?? 5_000;
+  const deadlineMs = options.deadlineMs ?? 20_000;
   const end = performance.now() + deadlineMs;
   let waitMs = 2;
   for (;;) {
