@@ -28,14 +28,15 @@ export interface Settings {
 
 export const CONFIG_FILE = '/etc/vmsan/config.json';
 
-const path = v.pipe(v.string(), v.regex(/^\/[^\0]*$/, 'must be an absolute path'));
+const text = v.string('must be text');
+const path = v.pipe(text, v.regex(/^\/[^\0]*$/, 'must be an absolute path'));
 const pool = v.pipe(
-  v.string(),
+  text,
   v.check(isPool, 'must be an IPv4 network such as 172.16.0.0/16, /8 to /24'),
 );
 const resolver = v.pipe(
-  v.string(),
-  v.check((text) => ipaddr.IPv4.isValidFourPartDecimal(text), 'must be an IPv4 address'),
+  text,
+  v.check((address) => ipaddr.IPv4.isValidFourPartDecimal(address), 'must be an IPv4 address'),
 );
 
 const count = v.pipe(
@@ -44,16 +45,17 @@ const count = v.pipe(
   v.check((n) => Number.isInteger(n) && n >= 0 && n <= 64, 'must be a number from 0 to 64'),
 );
 
-const schema = v.strictObject({
+const entries = {
   stateDir: v.optional(path, '/var/lib/vmsan'),
   runDir: v.optional(path, '/run/vmsan'),
   cacheDir: v.optional(path, '/var/cache/vmsan'),
   subnetPool: v.optional(pool, '172.16.0.0/16'),
   transitPool: v.optional(pool, '10.200.0.0/16'),
-  dns: v.optional(v.array(resolver), []),
-  accel: v.optional(v.picklist(['auto', 'kvm', 'tcg']), 'auto'),
+  dns: v.optional(v.array(resolver, 'must be a list of IPv4 addresses'), []),
+  accel: v.optional(v.picklist(['auto', 'kvm', 'tcg'], 'must be auto, kvm or tcg'), 'auto'),
   readyNetworks: v.optional(count, 0),
-});
+};
+const schema = v.strictObject(entries, 'is not a setting');
 
 /** Where each setting is read from in the environment. */
 const VARIABLES = {

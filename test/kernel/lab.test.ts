@@ -21,7 +21,7 @@ describe('the lab', () => {
   });
 
   const dig = async (...args: string[]) => {
-    const { stdout } = await lab.exec(['dig', '+short', '+time=2', '+tries=1', ...args]);
+    const { stdout } = await lab.exec(['dig', '+short', '+time=10', '+tries=1', ...args]);
     return stdout.trim().split('\n');
   };
   const curl = (...args: string[]) => lab.exec(['curl', '-sS', '--max-time', '5', ...args]);
@@ -126,7 +126,7 @@ describe('the lab', () => {
       const socket = require('node:dgram').createSocket('udp4');
       socket.on('message', (text) => { console.log(String(text)); socket.close(); });
       socket.send('over UDP', ${ports.echo}, '${website.address}');`;
-    const echoed = await lab.exec([process.execPath, '-e', udp], { timeoutMs: 5_000 });
+    const echoed = await lab.exec([process.execPath, '-e', udp]);
     assert.equal(echoed.stdout, 'over UDP\n');
 
     const send = async (stdin: string, port: number) => {
@@ -198,7 +198,7 @@ describe('the lab', () => {
     await assert.rejects(lab.exec(['sh', '-c', script], { check: true }), /exited with 7/);
     const started = performance.now();
     await assert.rejects(lab.exec(['sleep', '60'], { timeoutMs: 50 }), /not done after 50 ms/);
-    assert.ok(performance.now() - started < 5_000);
+    assert.ok(performance.now() - started < 30_000);
   });
 
   test('can serve on its host, to be reached from the internet', async () => {
