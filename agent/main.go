@@ -12,6 +12,7 @@ import (
 	"vmsan/agent/internal/boot"
 	"vmsan/agent/internal/channel"
 	"vmsan/agent/internal/machine"
+	"vmsan/agent/internal/probe"
 	"vmsan/agent/internal/process"
 	"vmsan/agent/internal/service"
 	"vmsan/agent/internal/tsc"
@@ -38,8 +39,14 @@ func main() {
 		printTSC()
 		return
 	}
+	if len(os.Args) == 2 && os.Args[1] == "probe" {
+		if err := probe.Run(os.Stdin, os.Stdout); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if os.Getpid() != 1 {
-		log.Fatal("this is PID 1 of a vmsan guest; on a host it only knows tsc-khz")
+		log.Fatal("this is PID 1 of a vmsan guest; otherwise it only knows tsc-khz and probe")
 	}
 	outliveSignals()
 	// PID 1 must not end: the kernel would panic. With panic=1 on the command
