@@ -11,7 +11,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   host: [],
   api: ['policy', 'host'],
   cli: ['api', 'policy', 'host'],
-  daemon: ['api', 'policy', ...PARTS, 'host'],
+  audit: ['policy', 'net', 'dns', 'proxy', 'host'],
+  daemon: ['api', 'policy', ...PARTS, 'audit', 'host'],
   gate: ['api', 'policy', ...PARTS, 'host'],
   ...Object.fromEntries(PARTS.map((part) => [part, ['policy', 'host']])),
 };

@@ -42,6 +42,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/explain.ts'),
   },
   {
+    name: 'audit',
+    summary: 'attack the network policy of a microVM from inside, and say what held',
+    load: () => import('./commands/audit.ts'),
+  },
+  {
     name: 'stop',
     summary: 'stop microVMs, which keep their disks',
     load: () => import('./commands/stop.ts'),

@@ -35,6 +35,8 @@ export interface Context {
   controlGroups: ControlGroups;
   /** By id. */
   live: Map<string, LiveVm>;
+  /** VMs that are being audited, by id. */
+  audits: Set<string>;
   /** One operation at a time on each VM, by id. */
   turns: KeyedMutex;
   /**

@@ -117,6 +117,7 @@ function openContext(settings: Settings): Context {
     events,
     controlGroups: openControlGroups(store),
     live: new Map(),
+    audits: new Set(),
     turns: new KeyedMutex(),
     boots: new Places(availableParallelism()),
   };

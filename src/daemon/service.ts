@@ -9,6 +9,7 @@ import {
   type VmsanService,
 } from '../gen/vmsan/v1/vmsan_pb.js';
 import type { VmRecord } from '../store/store.ts';
+import { auditVm } from './audit.ts';
 import { networkOf, type Context } from './context.ts';
 import { createVm, type BootProgress } from './create.ts';
 import { stallWords } from './disk-space.ts';
@@ -96,6 +97,11 @@ export function vmsanService(
 
     explain(request) {
       return explainTarget(context, request);
+    },
+
+    async auditVm(request) {
+      const { vm, attempts } = await auditVm(context, request);
+      return { id: vm.id, name: vm.name, network: describeNetwork(vm), attempts };
     },
 
     async doctor() {

@@ -37,6 +37,15 @@ const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = O_CLOEXEC;
 const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
+const AF_PACKET = 17;
+const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
+const MSG_DONTWAIT = 0x40;
+// <linux/if_packet.h>, <linux/if_ether.h>
+const SOL_PACKET = 263;
+const PACKET_STATISTICS = 6;
+const PACKET_OUTGOING = 4;
+const ETH_P_ALL = 3;
 const SO_REUSEADDR = 2;
 
 // <signal.h>
@@ -60,6 +69,13 @@ const calls = {
   setsockopt: libc.func(
     'int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)',
   ),
+  getsockopt: libc.func(
+    'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
+  ),
+  recvfrom: libc.func(
+    'long recvfrom(int fd, _Out_ uint8_t *bytes, size_t size, int flags, _Out_ uint8_t *from, _Inout_ uint32_t *length)',
+  ),
+  ifNameToIndex: libc.func('unsigned int if_nametoindex(const char *name)'),
 };
 
 /** A system call that failed; `code` is the errno's name, as in Node's own errors. */
@@ -212,6 +228,68 @@ export function listenUnix(path: string): number {
   const fd = boundSocket(AF_UNIX, SOCK_STREAM, address);
   check('listen', calls.listen(fd, 128));
   return fd;
+}
+
+// struct sockaddr_ll (packet(7)): family, protocol, interface, hatype, pkttype, halen, address.
+const LINK_ADDRESS_BYTES = 20;
+const PKTTYPE_AT = 10;
+
+/**
+ * A socket that gets a copy of every frame of a link, before any rule looks at
+ * it (packet(7)). It ends with its descriptor.
+ * @param receiveBytes what may wait in it
+ */
+export function tapLink(name: string, receiveBytes: number): number {
+  const index = calls.ifNameToIndex(name) as number;
+  if (index === 0) throw new SystemCallFailed(`if_nametoindex ${name}`, koffi.errno());
+  const address = Buffer.alloc(LINK_ADDRESS_BYTES);
+  address.writeUInt16LE(AF_PACKET, 0);
+  address.writeUInt16BE(ETH_P_ALL, 2);
+  address.writeInt32LE(index, 4);
+  const type = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  // Protocol 0: nothing comes in before it is bound to its link.
+  const fd = check('socket AF_PACKET', calls.socket(AF_PACKET, type, 0));
+  try {
+    const size = Buffer.alloc(4);
+    size.writeUInt32LE(receiveBytes);
+    check('setsockopt', calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length));
+    check('bind', calls.bind(fd, address, address.length));
+    return fd;
+  } catch (error) {
+    calls.close(fd);
+    throw error;
+  }
+}
+
+/**
+ * The next frame that came in on a tapped link, its beginning; those that go out
+ * are left out.
+ * @returns undefined when none is waiting
+ */
+export function nextFrame(fd: number, most: number): Buffer | undefined {
+  const bytes = Buffer.alloc(most);
+  const from = Buffer.alloc(LINK_ADDRESS_BYTES);
+  for (;;) {
+    const count = Number(calls.recvfrom(fd, bytes, most, MSG_DONTWAIT, from, [from.length]));
+    if (count < 0) {
+      const error = new SystemCallFailed('recvfrom', koffi.errno());
+      if (error.code === 'EINTR') continue;
+      if (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK') return undefined;
+      throw error;
+    }
+    if (from[PKTTYPE_AT] !== PACKET_OUTGOING) return bytes.subarray(0, count);
+  }
+}
+
+/** How many frames a tapped link has lost since this was last asked, for want of room. */
+export function lostFrames(fd: number): number {
+  // struct tpacket_stats: packets, drops.
+  const statistics = Buffer.alloc(8);
+  check(
+    'getsockopt PACKET_STATISTICS',
+    calls.getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, statistics, [statistics.length]),
+  );
+  return statistics.readUInt32LE(4);
 }
 
 function inetAddress(address: readonly number[], port: number): Buffer {

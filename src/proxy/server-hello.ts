@@ -17,7 +17,7 @@ const WARNING = 1;
 const RANDOM_AT = HANDSHAKE_HEADER + 2;
 const RANDOM_END = RANDOM_AT + 32;
 /** SHA-256 of "HelloRetryRequest" (RFC 8446 4.1.3). */
-const RETRY_RANDOM = Buffer.from(
+export const RETRY_RANDOM = Buffer.from(
   'cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c',
   'hex',
 );

@@ -1744,6 +1744,178 @@ export declare type HeldAddressJson = {
 export declare const HeldAddressSchema: GenMessage<HeldAddress, {jsonType: HeldAddressJson}>;
 
 /**
+ * @generated from message vmsan.v1.AuditVmRequest
+ */
+export declare type AuditVmRequest = Message<"vmsan.v1.AuditVmRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * A name that the policy allows and that leads into a private network; empty: none.
+   *
+   * @generated from field: string rebinding_name = 2;
+   */
+  rebindingName: string;
+};
+
+/**
+ * @generated from message vmsan.v1.AuditVmRequest
+ */
+export declare type AuditVmRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * A name that the policy allows and that leads into a private network; empty: none.
+   *
+   * @generated from field: string rebinding_name = 2;
+   */
+  rebindingName?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.AuditVmRequest.
+ * Use `create(AuditVmRequestSchema)` to create a new message.
+ */
+export declare const AuditVmRequestSchema: GenMessage<AuditVmRequest, {jsonType: AuditVmRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.AuditVmResponse
+ */
+export declare type AuditVmResponse = Message<"vmsan.v1.AuditVmResponse"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Under which the attempts were made.
+   *
+   * @generated from field: vmsan.v1.Network network = 3;
+   */
+  network?: Network | undefined;
+
+  /**
+   * @generated from field: repeated vmsan.v1.Attempt attempts = 4;
+   */
+  attempts: Attempt[];
+};
+
+/**
+ * @generated from message vmsan.v1.AuditVmResponse
+ */
+export declare type AuditVmResponseJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name?: string;
+
+  /**
+   * Under which the attempts were made.
+   *
+   * @generated from field: vmsan.v1.Network network = 3;
+   */
+  network?: NetworkJson;
+
+  /**
+   * @generated from field: repeated vmsan.v1.Attempt attempts = 4;
+   */
+  attempts?: AttemptJson[];
+};
+
+/**
+ * Describes the message vmsan.v1.AuditVmResponse.
+ * Use `create(AuditVmResponseSchema)` to create a new message.
+ */
+export declare const AuditVmResponseSchema: GenMessage<AuditVmResponse, {jsonType: AuditVmResponseJson}>;
+
+/**
+ * @generated from message vmsan.v1.Attempt
+ */
+export declare type Attempt = Message<"vmsan.v1.Attempt"> & {
+  /**
+   * "spoofed source address"
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * "held", "escaped", "open" (by nature), "allowed" (by the policy), "not judged".
+   *
+   * @generated from field: string verdict = 2;
+   */
+  verdict: string;
+
+  /**
+   * Why it should not get through.
+   *
+   * @generated from field: string expected = 3;
+   */
+  expected: string;
+
+  /**
+   * What was seen.
+   *
+   * @generated from field: string detail = 4;
+   */
+  detail: string;
+};
+
+/**
+ * @generated from message vmsan.v1.Attempt
+ */
+export declare type AttemptJson = {
+  /**
+   * "spoofed source address"
+   *
+   * @generated from field: string name = 1;
+   */
+  name?: string;
+
+  /**
+   * "held", "escaped", "open" (by nature), "allowed" (by the policy), "not judged".
+   *
+   * @generated from field: string verdict = 2;
+   */
+  verdict?: string;
+
+  /**
+   * Why it should not get through.
+   *
+   * @generated from field: string expected = 3;
+   */
+  expected?: string;
+
+  /**
+   * What was seen.
+   *
+   * @generated from field: string detail = 4;
+   */
+  detail?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.Attempt.
+ * Use `create(AttemptSchema)` to create a new message.
+ */
+export declare const AttemptSchema: GenMessage<Attempt, {jsonType: AttemptJson}>;
+
+/**
  * @generated from message vmsan.v1.DoctorRequest
  */
 export declare type DoctorRequest = Message<"vmsan.v1.DoctorRequest"> & {
@@ -2273,6 +2445,17 @@ export declare const VmsanService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * AuditVm attacks the policy of a running VM from inside it, which takes some
+   * seconds, and says how each attempt ended. It changes nothing.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.AuditVm
+   */
+  auditVm: {
+    methodKind: "unary";
+    input: typeof AuditVmRequestSchema;
+    output: typeof AuditVmResponseSchema;
   },
   /**
    * @generated from rpc vmsan.v1.VmsanService.Doctor
