@@ -13,6 +13,8 @@ const BAD: [words: string, code: number, line: RegExp][] = [
   ['create --memory much', 2, /--memory: "much" is not a memory size/],
   ['create --network-policy open', 2, /--network-policy: "open" is not a network policy/],
   ['create --allowed-cidr 10.0.0.1/8', 2, /--allowed-cidr: "10.0.0.1\/8" has bits set/],
+  ['create --vcpus 0', 2, /--vcpus: "0" is not a number of vCPUs/],
+  ['create --disk 1k', 2, /--disk: "1k" is not a disk size/],
   ['network web --denied-cidr 10.0.0.0/33', 2, /--denied-cidr: "10.0.0.0\/33" is not/],
   ['network web --network-policy closed', 2, /--network-policy: "closed" is not/],
   ['network web --network-policy custom', 2, /"custom" needs a list/],
@@ -63,6 +65,19 @@ describe('bad input: one clear line, its exit code, and nothing changed', () => 
       await assertUnchanged();
     });
   }
+
+  test('with --json the same is one object on stderr', async () => {
+    const codes = { 1: 'conflict', 2: 'bad_input', 3: 'not_found' } as const;
+    // What follows the VM of an exec is the guest's command.
+    const bad = BAD.filter(([words]) => !words.startsWith('exec'));
+    for (const [words, code, line] of bad) {
+      const { exitCode, stderr } = await lab.vmsan([...words.split(' '), '--json']);
+      const { error } = JSON.parse(stderr) as { error: { code: string; message: string } };
+      assert.match(error.message, line, words);
+      assert.deepEqual([exitCode, error.code], [code, codes[code as keyof typeof codes]], words);
+    }
+    await assertUnchanged();
+  });
 
   // Nobody, who may read the program wherever the tree is.
   const asNobody = (argv: readonly string[], env?: Record<string, string>) => {
