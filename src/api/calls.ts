@@ -12,7 +12,7 @@ import { post, read, type Dial } from './http.ts';
  * for the one call of the agent's.
  */
 type Methods = (typeof VmsanService)['method'];
-export type StreamMethod = 'createVm' | 'startVm' | 'getLogs' | 'watchEvents';
+export type StreamMethod = 'createVm' | 'startVm' | 'getLogs' | 'watchEvents' | 'watchTraffic';
 export type UnaryMethod = Exclude<keyof Methods, StreamMethod>;
 export type RequestOf<M extends keyof Methods> = MessageJsonType<Methods[M]['input']>;
 export type ResponseOf<M extends keyof Methods> = MessageJsonType<Methods[M]['output']>;

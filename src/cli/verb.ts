@@ -47,6 +47,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/audit.ts'),
   },
   {
+    name: 'traffic',
+    summary: 'show what was decided of what a microVM asked for',
+    load: () => import('./commands/traffic.ts'),
+  },
+  {
     name: 'stop',
     summary: 'stop microVMs, which keep their disks',
     load: () => import('./commands/stop.ts'),

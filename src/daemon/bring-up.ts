@@ -74,6 +74,7 @@ export function bringUpSteps(
       name: 'load the ruleset',
       do: () => {
         learned = context.leases.begin(vm, network());
+        context.traffic.begin(vm.id, { network: true });
         if (ready !== undefined) {
           [tapFd, ready.tapFd] = [ready.tapFd!, null];
           return;
@@ -113,6 +114,7 @@ export function bringUpSteps(
         if (ready === undefined) return links.connectLinks(network(), vm.bandwidth);
         if (isLimited(vm.bandwidth)) await setBandwidth(network(), vm.bandwidth);
         links.replaceRuleset(network(), context.host, vm.policy, vm.generation, learned);
+        context.traffic.begin(vm.id);
       },
       undo: () => links.removeHostLink(network()),
     },

@@ -11,6 +11,7 @@ import type { Machine } from '../vmm/vmm.ts';
 import type { Events } from './events.ts';
 import type { Leases } from './leases.ts';
 import type { SharedNetwork } from './shared-network.ts';
+import type { Traffic } from './traffic.ts';
 
 /** A VM that runs: its monitor, and the connection to its agent, which may still be under way. */
 export interface LiveVm {
@@ -29,6 +30,8 @@ export interface Context {
   sharedNetwork: SharedNetwork;
   /** What allowed names hold, of the VMs that run. */
   leases: Leases;
+  /** What was decided of what VMs asked for. */
+  traffic: Traffic;
   /** Where the kernel, the initramfs and the base are. @throws Failure when they are not built */
   images(): Promise<Images>;
   events: Events;

@@ -1,8 +1,9 @@
-import { Failure } from '../host/failure.ts';
+import { Failure, messageOf } from '../host/failure.ts';
 import { flowsOf } from '../net/flows.ts';
 import { explain, parseTarget, type Judgement, type Target } from '../policy/explain.ts';
 import { PolicyError } from '../policy/policy.ts';
 import type { PortRange } from '../policy/ports.ts';
+import type { Decided } from '../store/traffic.ts';
 import { networkOf, type Context } from './context.ts';
 import { findVm } from './find.ts';
 import { readRequest, surroundingsOf, type PolicyRequest } from './policy.ts';
@@ -22,23 +23,41 @@ export interface Explanation {
   held: HeldNow[];
   /** Open flows to the address, or to those that the name holds; proxied ones left out. */
   flows: number;
+  /** What went through these, both ways. */
+  flowPackets: bigint;
+  flowBytes: bigint;
+  /** Open connections through the proxy to the name, or to the address. */
+  proxied: number;
+  /** What `vmsan traffic` shows of it. */
+  timesAllowed: bigint;
+  timesDenied: bigint;
 }
+
+const NOTHING_LIVE = {
+  held: [],
+  flows: 0,
+  flowPackets: 0n,
+  flowBytes: 0n,
+  proxied: 0,
+  timesAllowed: 0n,
+  timesDenied: 0n,
+};
 
 /**
  * What the policy of a VM makes of a target now; without a VM, what the
  * request's own policy would.
  * @throws Failure
  */
-export function explainTarget(
+export async function explainTarget(
   context: Context,
   request: PolicyRequest & { vm: string; target: string },
-): Explanation {
+): Promise<Explanation> {
   const target = read(request.target);
   const world = surroundingsOf(context.host);
   if (request.vm === '') {
     const { policy } = readRequest(context.host, request);
     const judgements = explain(policy, target, { ...world, gateway: '' });
-    return { judgements, held: [], flows: 0 };
+    return { judgements, ...NOTHING_LIVE };
   }
   const vm = findVm(context.store, request.vm);
   const network = networkOf(context, vm);
@@ -48,7 +67,18 @@ export function explainTarget(
   const addresses = held.map(({ address }) => address);
   const here = { ...world, gateway: network.gatewayIp, learned: context.leases.learned(vm) };
   const wanted = new Set([...addresses, ...(target.address ?? '').split(' ')]);
-  const flows = vm.state === 'running' ? flowsOf(network) : [];
+  const open = vm.state === 'running' ? flowsOf(network) : [];
+  const flows = open.filter(({ destination, direct }) => direct && wanted.has(destination));
+  const connections = await connectionsOf(context, vm.id);
+  const proxied = connections.filter(
+    ({ name, address }) => name === target.name || address === target.address,
+  );
+  const decided = context.traffic.of(vm.id).entries.filter((each) => isAbout(each, target));
+  const times = (verdict: string) =>
+    sum(
+      decided.filter((each) => each.verdict === verdict),
+      'count',
+    );
   return {
     judgements: explain(vm.policy, target, here, addresses),
     held: held.map(({ name, address, expiresAtMs, ports }) => ({
@@ -57,8 +87,35 @@ export function explainTarget(
       seconds: Math.ceil((expiresAtMs - Date.now()) / 1000),
       ports: ports.map(words),
     })),
-    flows: flows.filter(({ destination, direct }) => direct && wanted.has(destination)).length,
+    flows: flows.length,
+    flowPackets: sum(flows, 'packets'),
+    flowBytes: sum(flows, 'bytes'),
+    proxied: proxied.length,
+    timesAllowed: times('allow'),
+    timesDenied: times('deny'),
   };
+}
+
+/** None, when the gate does not answer: the policy is explained all the same. */
+async function connectionsOf(context: Context, id: string) {
+  try {
+    return await context.sharedNetwork.connections(id);
+  } catch (error) {
+    context.log.warn({ vm: id, error: messageOf(error) }, 'connections cannot be listed');
+    return [];
+  }
+}
+
+/** What was decided of the name, or of the address. */
+function isAbout({ kind, what, address }: Decided, target: Target): boolean {
+  if (target.name === undefined) return address === target.address;
+  // "example.com TXT", "example.com", "GET http://example.com/path".
+  const host = kind === 'http' ? /\/\/([^/:?# ]+)/.exec(what)?.[1] : what.split(' ')[0];
+  return host?.toLowerCase() === target.name;
+}
+
+function sum<K extends string>(each: readonly Record<K, number>[], field: K): bigint {
+  return BigInt(each.reduce((total, one) => total + one[field], 0));
 }
 
 function read(text: string): Target {

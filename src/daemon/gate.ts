@@ -15,7 +15,7 @@ import { createClient, type Client } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import ipaddr from 'ipaddr.js';
 import { buildId, gateProgram } from '../api/build.ts';
-import { GateService } from '../gen/vmsan/v1/gate_pb.js';
+import { GateService, type Connection, type DecisionBatch } from '../gen/vmsan/v1/gate_pb.js';
 import { spawnDetached } from '../host/detached.ts';
 import { bindUdp, closeFd, listenTcp, listenUnix } from '../host/ffi.ts';
 import { Failure, messageOf } from '../host/failure.ts';
@@ -155,6 +155,30 @@ export class Gate {
   /** Has names resolved again for a VM; what is found comes as leases. */
   async renew(vmId: string, names: readonly string[]): Promise<void> {
     await this.#client.renew({ vmId, names: [...names] }, { timeoutMs: RENEW_DEADLINE_MS });
+  }
+
+  /** What the gate decides, from now on, with the last of what nobody has watched. */
+  watchDecisions(): AsyncIterable<DecisionBatch> {
+    return this.#client.watchDecisions({});
+  }
+
+  /** What a VM has open through the proxy. */
+  async connections(vmId: string): Promise<readonly Connection[]> {
+    const answer = await this.#client.listConnections({ vmId }, { timeoutMs: CALL_DEADLINE_MS });
+    return answer.connections;
+  }
+
+  /** How many proxied connections a policy would end that is not in force. */
+  async wouldEnd(guest: GuestView, world: Surroundings): Promise<number> {
+    const { ended } = await this.#client.judgeConnections(
+      {
+        guest: guestPolicy(guest),
+        vmPools: [...world.vmPools],
+        hostAddresses: [...world.hostAddresses],
+      },
+      { timeoutMs: CALL_DEADLINE_MS },
+    );
+    return ended;
   }
 
   /** Resolves when it has ended, whoever ended it. */

@@ -144,6 +144,11 @@ export class Leases {
     return holdings.length - holdings.filter(keptBy(policy, this.#world())).length;
   }
 
+  /** The policy of a VM that runs, from the moment at which the kernel enforces it. */
+  inForce(id: string): { network: VmNetwork; policy: Policy } | undefined {
+    return this.#holders.get(id);
+  }
+
   /** The VMs for which leases are taken, and their networks. */
   running(): [id: string, network: VmNetwork][] {
     return [...this.#holders].map(([id, { network }]) => [id, network]);

@@ -115,6 +115,7 @@ export function releaseSteps(context: Context, vm: NetworkOwner): Step[] {
     {
       name: 'remove its network namespace',
       do: () => {
+        context.traffic.look(vm.id);
         context.leases.end(vm.id);
         return links.removeNetns(network);
       },

@@ -14,10 +14,12 @@ import { locateImages } from '../image/images.ts';
 import { planHost } from '../net/plan.ts';
 import { LeaseStore } from '../store/leases.ts';
 import { Store } from '../store/store.ts';
+import { TrafficStore } from '../store/traffic.ts';
 import { startAgain } from './autostart.ts';
 import type { Context } from './context.ts';
 import { openControlGroups } from './control-groups.ts';
 import { Events } from './events.ts';
+import { followDecisions } from './decision-feed.ts';
 import { followLeases } from './lease-feed.ts';
 import { keepRenewing } from './lease-renewal.ts';
 import { Leases } from './leases.ts';
@@ -30,6 +32,7 @@ import { serve } from './server.ts';
 import type { DaemonProcess } from './service.ts';
 import { SharedNetwork } from './shared-network.ts';
 import { watchStalls } from './stalls.ts';
+import { Traffic, watchedOf } from './traffic.ts';
 import { upstreamsOf } from './upstreams.ts';
 
 /** The descriptor on which whoever starts vmsand hears one line: `ready`, or `error {…}`. */
@@ -44,7 +47,9 @@ async function main(): Promise<void> {
   const context = openContext(settings);
   // Takes a tenth of a second, which the first boot need not wait for.
   hostTscKhz().catch(() => {});
+  context.traffic.keepOnly(context.store.vms().map(({ id }) => id));
   await reconcile(context);
+  context.traffic.keepLooking(() => context.leases.running().map(([id]) => id));
   keepRenewing(
     context.leases,
     (id, names) => context.sharedNetwork.renew(id, names),
@@ -87,6 +92,12 @@ function openContext(settings: Settings): Context {
     world: () => surroundingsOf(host),
     onError: warn('leases are refused'),
   });
+  const traffic = new Traffic({
+    store: new TrafficStore(settings.stateDir),
+    running: (id) => watchedOf(leases, host, id),
+    isKnown: (id) => store.vms().some((vm) => vm.id === id),
+    onError: (error) => log.warn({ error }, 'traffic'),
+  });
   const events = new Events();
   for (const directory of [settings.stateDir, settings.runDir]) {
     makeOpenDirectory(join(directory, 'vms'));
@@ -109,11 +120,15 @@ function openContext(settings: Settings): Context {
       readyNetworks: settings.readyNetworks,
       onGate: (gate) => {
         void followLeases(gate, leases, (error) => log.warn({ error }, 'leases of the gate'));
+        void followDecisions(gate, traffic, (error) =>
+          log.warn({ error }, 'decisions of the gate'),
+        );
       },
       onRestart: () => events.add('gate', null, 'it had ended and was started again'),
       onError: (error) => log.error({ error: messageOf(error) }, 'the gate'),
     }),
     leases,
+    traffic,
     events,
     controlGroups: openControlGroups(store),
     live: new Map(),
@@ -137,6 +152,7 @@ async function removeAll(context: Context): Promise<number> {
 
 /** VMs, the gate and the kernel's rules stay as they are: the next daemon takes them up. */
 function leave(context: Context, purge: boolean): void {
+  context.traffic.write();
   context.store.close();
   rmSync(socketPath(context.settings), { force: true });
   if (purge) {

@@ -18,6 +18,7 @@ export function forgetNetnsDirectory(context: Context): void {
 export async function forgetVm(context: Context, id: string): Promise<void> {
   context.store.removeVm(id);
   context.leases.forget(id);
+  context.traffic.forget(id);
   if (context.store.vms().length > 0 || context.store.fact(MADE_BY_US) === undefined) return;
   try {
     await removeNetnsDirectory();

@@ -70,7 +70,8 @@ export async function setNetwork(context: Context, request: NetworkRequest): Pro
     const count = flowCounter(context, before, after);
     if (request.dryRun) {
       const leasesDropped = context.leases.wouldDrop(after);
-      const closed = { flowsClosed: count(), connectionsClosed: 0, leasesDropped };
+      const connectionsClosed = await connectionsEnded(context, after);
+      const closed = { flowsClosed: count(), connectionsClosed, leasesDropped };
       return { before, after, effectiveMs: 0, closed, notices };
     }
     const ended = { connectionsClosed: 0, leasesDropped: 0 };
@@ -123,9 +124,12 @@ function changeSteps(
       name: 'replace the ruleset',
       do: () => {
         if (after.state !== 'running') return;
+        // What the old policy decided is explained by the old policy.
+        context.traffic.look(id);
         ended.leasesDropped += context.leases.change(after, network, (learned, since) =>
           replaceRuleset(network, context.host, policy, generation, learned, since),
         );
+        context.traffic.begin(id);
       },
     },
   ];
@@ -175,6 +179,16 @@ function changeText(before: VmRecord, after: VmRecord): string {
     .filter((way) => before.bandwidth[way] !== after.bandwidth[way])
     .map((way) => `${way} ${rateText(after.bandwidth[way])}`);
   return [...(before.generation === after.generation ? [] : [policy]), ...limits].join(', ');
+}
+
+/** How many proxied connections a change would end; 0 when the gate does not say. */
+async function connectionsEnded(context: Context, { id, policy, generation }: VmRecord) {
+  try {
+    return await context.sharedNetwork.wouldEnd(id, policy, generation);
+  } catch (error) {
+    context.log.warn({ vm: id, error: messageOf(error) }, 'connections cannot be counted');
+    return 0;
+  }
 }
 
 /** Lists alone may narrow what a VM reaches, or widen it by what they name; no more. */

@@ -5,7 +5,7 @@ import { processesOfUsers } from '../host/process.ts';
 import { run } from '../host/run.ts';
 import { NETNS_DIR, slotOfUid, vmOfNetns } from '../net/plan.ts';
 import { setBandwidth } from '../net/bandwidth.ts';
-import { replaceCaps, replaceRuleset } from '../net/vm-links.ts';
+import { replaceConstantRules, replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
 import { noteReboot } from './autostart.ts';
@@ -83,8 +83,10 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
   }
   const network = networkOf(context, vm);
   const learned = context.leases.begin(vm, network);
+  context.traffic.look(vm.id);
   replaceRuleset(network, context.host, vm.policy, vm.generation, learned);
-  replaceCaps(network, context.host);
+  context.traffic.begin(vm.id);
+  replaceConstantRules(network, context.host);
   await setBandwidth(network, vm.bandwidth);
   boundMachine(context, vm, machine);
   // An agent that does not answer keeps nobody from starting.

@@ -23,6 +23,7 @@ import { Queue } from './queue.ts';
 import { removeVm } from './remove.ts';
 import { startVm } from './start.ts';
 import { stopVm } from './stop.ts';
+import { trafficOf } from './traffic-request.ts';
 import { waitForEnd, type Waited } from './wait.ts';
 
 /** What the service needs of the process it runs in. */
@@ -102,6 +103,20 @@ export function vmsanService(
     async auditVm(request) {
       const { vm, attempts } = await auditVm(context, request);
       return { id: vm.id, name: vm.name, network: describeNetwork(vm), attempts };
+    },
+
+    async *watchTraffic(request, { signal }) {
+      for await (const { entries, leftOut } of trafficOf(context, request, signal)) {
+        yield {
+          entries: entries.map(({ firstAtMs, lastAtMs, count, ...entry }) => ({
+            ...entry,
+            firstAtMs: BigInt(firstAtMs),
+            lastAtMs: BigInt(lastAtMs),
+            count: BigInt(count),
+          })),
+          leftOut: BigInt(leftOut),
+        };
+      }
     },
 
     async doctor() {

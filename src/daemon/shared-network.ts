@@ -1,3 +1,4 @@
+import type { Connection } from '../gen/vmsan/v1/gate_pb.js';
 import { Mutex } from '../host/mutex.ts';
 import type { Opening, Upstream } from '../net/host-ruleset.ts';
 import {
@@ -139,6 +140,20 @@ export class SharedNetwork {
   /** Has the gate resolve names again for a VM: see `Gate.renew`. */
   async renew(vmId: string, names: readonly string[]): Promise<void> {
     await this.#gate?.renew(vmId, names);
+  }
+
+  /** What a VM has open through the proxy. @throws when the gate does not answer */
+  async connections(vmId: string): Promise<readonly Connection[]> {
+    return (await this.#gate?.connections(vmId)) ?? [];
+  }
+
+  /** How many proxied connections a change would end. @throws when the gate does not answer */
+  async wouldEnd(id: string, policy: Policy, generation: number): Promise<number> {
+    const attachment = this.#attached.get(id);
+    if (attachment === undefined) return 0;
+    const { guestIp } = attachment.network;
+    const guest = { vmId: id, guestIp, policy, generation };
+    return (await this.#gate?.wouldEnd(guest, surroundingsOf(this.#host))) ?? 0;
   }
 
   /** Shuts a VM's link out. With the last one, the host is left as it was before the first. */

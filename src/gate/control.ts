@@ -1,8 +1,13 @@
 import { createServer } from 'node:http';
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import { GateService, type SetSnapshotRequest } from '../gen/vmsan/v1/gate_pb.js';
+import {
+  GateService,
+  type JudgeConnectionsRequest,
+  type SetSnapshotRequest,
+} from '../gen/vmsan/v1/gate_pb.js';
 import { Failure } from '../host/failure.ts';
+import type { Connection } from '../proxy/server.ts';
 import type { DecisionBatch } from './decisions.ts';
 import type { Batch } from './leases.ts';
 
@@ -19,6 +24,12 @@ export interface ControlOptions {
   acknowledgeLeases: (id: bigint, refused: readonly number[]) => void;
   renew: (vmId: string, names: readonly string[]) => Promise<void>;
   watchDecisions: (signal: AbortSignal) => AsyncIterable<DecisionBatch>;
+  connections: (vmId: string) => Connection[];
+  /**
+   * How many connections a policy would end.
+   * @throws Failure `bad_input`
+   */
+  wouldEnd: (request: JudgeConnectionsRequest) => number;
 }
 
 /** A few hundred bytes a VM, some thousand VMs. */
@@ -31,7 +42,7 @@ const MAX_REQUEST_BYTES = 16 << 20;
  */
 export async function serveControl(
   fd: number,
-  { build, apply, watchLeases, acknowledgeLeases, renew, watchDecisions }: ControlOptions,
+  { build, apply, watchLeases, acknowledgeLeases, renew, ...rest }: ControlOptions,
 ): Promise<{ close(): void }> {
   const routes = (router: ConnectRouter) =>
     router.service(GateService, {
@@ -46,7 +57,9 @@ export async function serveControl(
         await renew(vmId, names);
         return {};
       },
-      watchDecisions: (_request, { signal }: HandlerContext) => watchDecisions(signal),
+      watchDecisions: (_request, { signal }: HandlerContext) => rest.watchDecisions(signal),
+      listConnections: ({ vmId }) => ({ connections: rest.connections(vmId) }),
+      judgeConnections: (request) => ({ ended: parsed(() => rest.wouldEnd(request)) }),
     });
   const server = createServer(connectNodeAdapter({ routes, readMaxBytes: MAX_REQUEST_BYTES }));
   await new Promise<void>((done, fail) => {

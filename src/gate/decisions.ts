@@ -19,8 +19,17 @@ export interface Decided {
 
 export function decidedOf({ query, verdict, rule, reason }: Outcome): Decided {
   const type = query.type === TYPE.A ? '' : ` ${typeText(query.type)}`;
-  return { kind: 'dns', what: `${query.name}${type}`, verdict, rule, reason };
+  return {
+    kind: 'dns',
+    what: `${query.name}${type}`,
+    verdict,
+    rule,
+    reason: reason.replace(OURS, ''),
+  };
 }
+
+/** What tells a guest whose refusal it is. */
+const OURS = /^vmsan: /;
 
 /** Decisions of one VM a second; ten times as many at a stretch. */
 const PER_SECOND = 50;
@@ -39,7 +48,8 @@ export class Decisions {
   readonly #budgets = new Map<string, { left: number; at: number }>();
   readonly #now: () => number;
   #kept: (Decided & { atMs: bigint; vmId: string })[] = [];
-  #leftOut = 0n;
+  /** By VM. */
+  #leftOut: Record<string, bigint> = {};
   #flushing = false;
 
   /** @param now milliseconds, monotonic */
@@ -49,7 +59,8 @@ export class Decisions {
 
   record(vmId: string, decided: Decided): void {
     if (!this.#spend(vmId) || this.#kept.length >= MAX_KEPT) {
-      this.#leftOut++;
+      this.#leftOut[vmId] = (this.#leftOut[vmId] ?? 0n) + 1n;
+      this.#flushSoon();
       return;
     }
     const [what, rule, reason] = [decided.what, decided.rule, decided.reason].map((text) =>
@@ -77,6 +88,9 @@ export class Decisions {
     for (const vmId of this.#budgets.keys()) {
       if (!vmIds.has(vmId)) this.#budgets.delete(vmId);
     }
+    for (const vmId of Object.keys(this.#leftOut)) {
+      if (!vmIds.has(vmId)) delete this.#leftOut[vmId];
+    }
   }
 
   #flushSoon(): void {
@@ -87,7 +101,7 @@ export class Decisions {
 
   #flush(): void {
     this.#flushing = false;
-    const nothing = this.#kept.length === 0 && this.#leftOut === 0n;
+    const nothing = this.#kept.length === 0 && Object.keys(this.#leftOut).length === 0;
     if (!this.#feed.isWatched || nothing) return;
     // A watcher that does not read: what it gets is bounded too.
     if (this.#feed.unread > 0) {
@@ -96,7 +110,7 @@ export class Decisions {
     }
     this.#feed.push({ decisions: this.#kept, leftOut: this.#leftOut });
     this.#kept = [];
-    this.#leftOut = 0n;
+    this.#leftOut = {};
   }
 
   #spend(vmId: string): boolean {

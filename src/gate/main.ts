@@ -19,6 +19,7 @@ import { messageOf } from '../host/failure.ts';
 import { serveControl } from './control.ts';
 import { decideNames } from './decide.ts';
 import { Decisions, decidedOf } from './decisions.ts';
+import { parseGuest } from './guest.ts';
 import { Leases } from './leases.ts';
 import { renew } from './names.ts';
 import { serveProxy } from './proxy.ts';
@@ -66,6 +67,11 @@ async function main(): Promise<void> {
     acknowledgeLeases: (id, refused) => leases.acknowledge(id, refused),
     renew: (vmId, names) => renew({ lookup, leases, guestOf: guestOfVm }, vmId, names),
     watchDecisions: (signal) => decisions.watch(signal),
+    connections: (vmId) => proxy.connections(vmId),
+    wouldEnd: ({ guest, vmPools, hostAddresses }) =>
+      guest === undefined
+        ? 0
+        : proxy.wouldEnd(parseGuest(guest, { vmPools, hostAddresses }, undefined)),
   });
 
   // The terminal or session that vmsand was started from may go.

@@ -3,6 +3,7 @@ import type { Report } from '../dns/resolver.ts';
 import { serveHttp } from '../proxy/http.ts';
 import { ProxySlots } from '../proxy/limits.ts';
 import type { ProxyOptions } from '../proxy/options.ts';
+import type { Connection } from '../proxy/server.ts';
 import { serveTls } from '../proxy/tls.ts';
 import type { Decisions } from './decisions.ts';
 import type { Guest } from './guest.ts';
@@ -22,6 +23,10 @@ export interface GateProxy {
   readonly tls: string;
   /** Ends the connections that the policy of now forbids. @returns how many */
   judgeAgain(): number;
+  /** How many of a VM's connections would end, were this its guest. */
+  wouldEnd(guest: Guest): number;
+  /** What a VM has open. */
+  connections(vmId: string): Connection[];
   close(): void;
 }
 
@@ -55,6 +60,8 @@ export async function serveProxy(
     http: http.address,
     tls: tls.address,
     judgeAgain: () => http.judgeAgain() + tls.judgeAgain(),
+    wouldEnd: (guest) => http.wouldEnd(guest) + tls.wouldEnd(guest),
+    connections: (vmId) => [...http.connections(vmId), ...tls.connections(vmId)],
     close: () => [http, tls].forEach((server) => server.close()),
   };
 }

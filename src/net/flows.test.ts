@@ -6,13 +6,15 @@ const GUEST = '172.16.1.2';
 
 test('a line of connection tracking is a flow, if it is the guest’s and lives', () => {
   const tcp = (state: string, mark = 1) =>
-    `ipv4     2 tcp      6 431999 ${state} src=172.16.1.2 dst=203.0.113.20 sport=40000 dport=80 ` +
-    `src=203.0.113.20 dst=172.16.1.2 sport=80 dport=40000 [ASSURED] mark=${mark} zone=0 use=2`;
+    `ipv4     2 tcp      6 431999 ${state} src=172.16.1.2 dst=203.0.113.20 sport=40000 dport=80 packets=5 bytes=403 ` +
+    `src=203.0.113.20 dst=172.16.1.2 sport=80 dport=40000 packets=4 bytes=912 [ASSURED] mark=${mark} zone=0 use=2`;
   assert.deepEqual(parseFlow(tcp('ESTABLISHED'), GUEST), {
     destination: '203.0.113.20',
     protocol: 'tcp',
     port: 80,
     direct: true,
+    packets: 9,
+    bytes: 1315,
   });
   assert.equal(parseFlow(tcp('TIME_WAIT'), GUEST), null);
   assert.equal(parseFlow(tcp('ESTABLISHED', 0), GUEST), null);
@@ -32,5 +34,7 @@ test('what went to the resolver is not direct, and ICMP has no port', () => {
     destination: '10.20.0.10',
     protocol: 'icmp',
     direct: true,
+    packets: 0,
+    bytes: 0,
   });
 });

@@ -9,6 +9,9 @@ import type { VmNetwork } from './plan.ts';
 export interface Flow extends Packet {
   /** It ended up where the guest sent it, not at vmsan's resolver. */
   direct: boolean;
+  /** Both ways, so far; 0 of a flow that began before the host counted (nf_conntrack_acct). */
+  packets: number;
+  bytes: number;
 }
 
 /**
@@ -45,8 +48,8 @@ const LIVE = / mark=[1-9]/;
 const ENDED = / (?:TIME_WAIT|CLOSE|LAST_ACK) /;
 
 /**
- *     ipv4 2 tcp 6 431999 ESTABLISHED src=172.16.1.2 dst=203.0.113.20 sport=… dport=80
- *       src=203.0.113.20 dst=172.16.1.2 sport=80 dport=… [ASSURED] mark=1 … use=2
+ *     ipv4 2 tcp 6 431999 ESTABLISHED src=172.16.1.2 dst=203.0.113.20 sport=… dport=80 packets=5 bytes=403
+ *       src=203.0.113.20 dst=172.16.1.2 sport=80 dport=… packets=4 bytes=912 [ASSURED] mark=1 … use=2
  *
  * (net/netfilter/nf_conntrack_standalone.c, ct_seq_show)
  */
@@ -63,5 +66,11 @@ export function parseFlow(line: string, guestIp: string): Flow | null {
     protocol: protocol === 'tcp' || protocol === 'udp' || protocol === 'icmp' ? protocol : 'other',
     ...(Number.isNaN(port) ? {} : { port }),
     direct: answers === destination,
+    packets: sumOf(line, / packets=(\d+)/g),
+    bytes: sumOf(line, / bytes=(\d+)/g),
   };
+}
+
+function sumOf(line: string, numbers: RegExp): number {
+  return [...line.matchAll(numbers)].reduce((sum, [, number]) => sum + Number(number), 0);
 }

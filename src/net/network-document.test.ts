@@ -5,6 +5,8 @@ import { readPolicy } from '../policy/policy.ts';
 import { renderHostRuleset } from './host-ruleset.ts';
 import { planHost, planVm } from './plan.ts';
 import { renderVmCaps } from './vm-caps.ts';
+import { renderVmCounters } from './vm-counters.ts';
+import { renderVmFrames } from './vm-frames.ts';
 import { renderVmRuleset } from './vm-ruleset.ts';
 
 const POOLS = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
@@ -17,12 +19,13 @@ const { policy } = readPolicy({
 const vm = planVm(POOLS, 7, 'vm-0badcafe');
 
 test('docs/network.md shows a VM’s ruleset as it is', () => {
-  const rendered = renderVmRuleset(vm, host, policy, 3);
+  const rendered = renderVmFrames(vm) + renderVmRuleset(vm, host, policy, 3);
   assert.deepEqual(shownUnder('The ruleset of a VM'), lines(rendered));
 });
 
 test('docs/network.md shows a VM’s caps as they are', () => {
-  assert.deepEqual(shownUnder('The caps of a VM'), lines(renderVmCaps(vm, host)));
+  const rendered = renderVmCaps(vm, host) + renderVmCounters(vm);
+  assert.deepEqual(shownUnder('The caps of a VM'), lines(rendered));
 });
 
 test('docs/network.md shows the host’s table as it is', () => {

@@ -39,20 +39,33 @@ flush table inet vmsan_caps
 table inet vmsan_caps {
   # The guest's address, and with it its flows that are not closed.
   set open_flows { type ipv4_addr; size 1; flags dynamic; }
+  counter queries_over { }
+  counter new_flows_over { }
+  counter open_flows_over { }
 
   chain forward {
     type filter hook forward priority filter + 10; policy accept;
-    iifname "${vm.tap}" ip daddr . th dport { ${host.gateIp} . ${host.dnsPort} } limit rate over ${queriesPerSecond}/second burst ${queriesPerSecond} packets drop
+    iifname "${vm.tap}" ip daddr . th dport { ${host.gateIp} . ${host.dnsPort} } limit rate over ${queriesPerSecond}/second burst ${queriesPerSecond} packets goto too_many_queries
     # The first packet of a flow: connection tracking confirms it after all chains.
     iifname "${vm.tap}" ct status ! confirmed goto new_flow
   }
 
   chain new_flow {
-    limit rate over ${newFlowsPerSecond}/second burst ${2 * newFlowsPerSecond} packets drop
-    add @open_flows { ip saddr ct count over ${flows} } goto refuse
+    limit rate over ${newFlowsPerSecond}/second burst ${2 * newFlowsPerSecond} packets goto too_many_new
+    add @open_flows { ip saddr ct count over ${flows} } goto too_many_open
   }
 
-  chain refuse {
+  # Each cap says that it was reached.
+  chain too_many_queries {
+    counter name "queries_over"
+    drop
+  }
+  chain too_many_new {
+    counter name "new_flows_over"
+    drop
+  }
+  chain too_many_open {
+    counter name "open_flows_over"
     meta l4proto tcp reject with tcp reset
     reject with icmp type admin-prohibited
   }

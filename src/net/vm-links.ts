@@ -10,6 +10,8 @@ import { setBandwidth } from './bandwidth.ts';
 import { renderLearnedChange, type Learned } from './learned.ts';
 import { NETNS_DIR, type HostNetwork, type VmNetwork } from './plan.ts';
 import { CLOSED_FLOW_SECONDS, renderVmCaps } from './vm-caps.ts';
+import { renderVmCounters } from './vm-counters.ts';
+import { renderVmFrames } from './vm-frames.ts';
 import { renderVmRuleset } from './vm-ruleset.ts';
 
 /**
@@ -43,9 +45,11 @@ export function openGuardedTap(
     // A refusal is said each time: the guest's own packets alone cause it (ip-sysctl, icmp_ratelimit).
     writeSysctl('net/ipv4/icmp_ratelimit', '0');
     writeSysctl('net/netfilter/nf_conntrack_tcp_timeout_time_wait', String(CLOSED_FLOW_SECONDS));
+    // For `explain`: what went through a flow.
+    writeSysctl('net/netfilter/nf_conntrack_acct', '1');
     const tap = openTap(vm.tap);
     const ruleset = renderVmRuleset(vm, host, policy, generation, learned);
-    nftables(undefined, ruleset + renderVmCaps(vm, host));
+    nftables(undefined, renderVmFrames(vm) + ruleset + renderConstant(vm, host));
     return tap;
   });
 }
@@ -78,7 +82,7 @@ export async function connectLinks(vm: VmNetwork, bandwidth: Bandwidth): Promise
   writeSysctl(`net/ipv4/conf/${vm.hostLink}/forwarding`, '1');
 }
 
-/** Replaces the ruleset of a VM's netns in one transaction, what names hold included. */
+/** Replaces the policy of a VM's netns in one transaction, what names hold included. */
 export function replaceRuleset(
   vm: VmNetwork,
   host: HostNetwork,
@@ -99,9 +103,13 @@ export function changeLearned(
   nftables(vm.netnsPath, renderLearnedChange(removed, added));
 }
 
-/** Renews the caps of a VM's netns, which an earlier vmsan may have made otherwise. */
-export function replaceCaps(vm: VmNetwork, host: HostNetwork): void {
-  nftables(vm.netnsPath, renderVmCaps(vm, host));
+/** Renews what no policy changes, which an earlier vmsan may have made otherwise. What is counted stays. */
+export function replaceConstantRules(vm: VmNetwork, host: HostNetwork): void {
+  nftables(vm.netnsPath, renderVmFrames(vm) + renderConstant(vm, host));
+}
+
+function renderConstant(vm: VmNetwork, host: HostNetwork): string {
+  return renderVmCaps(vm, host) + renderVmCounters(vm);
 }
 
 /** Removes the netns and with it every link of the VM. Already gone is success. */

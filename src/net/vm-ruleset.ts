@@ -7,12 +7,13 @@ import type { Policy } from '../policy/policy.ts';
 import { EVASIONS } from '../policy/ports.ts';
 import { LEARNED_SET, renderLearned, type Learned } from './learned.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
+import { COUNT_REFUSED, renderSeen } from './vm-seen.ts';
 
 /**
- * The whole ruleset of one VM's netns, as one transaction that replaces
- * whatever was there.
+ * The policy of one VM's netns, as one transaction that replaces whatever was
+ * there. Frames (`vm-frames.ts`), caps and counters have tables of their own.
  *
- *     tap0 ─ ingress: frames ─ prerouting: resolver, proxy ─ forward: judge ─ up0
+ *     tap0 ─ ingress: frames ─ prerouting: resolver, proxy ─ forward: judge, caps, seen ─ up0
  *
  * Every flow carries the generation of the policy that accepted it as its
  * connection mark. After a change no flow has the new generation, so each is
@@ -38,17 +39,6 @@ export function renderVmRuleset(
   const accept = `ct mark set ${generation} accept`;
   const inForce = since === generation ? `${generation}` : `${since}-${generation}`;
   return `
-table netdev vmsan
-delete table netdev vmsan
-table netdev vmsan {
-  # A frame is the guest's own, or it is not there.
-  chain frames {
-    type filter hook ingress device "${vm.tap}" priority filter; policy drop;
-    ether saddr != ${vm.guestMac} drop
-    ether type ip ip saddr ${vm.guestIp} accept
-    ether type arp arp operation request arp saddr ether ${vm.guestMac} arp saddr ip ${vm.guestIp} arp daddr ip ${vm.gatewayIp} accept
-  }
-}
 table inet vmsan
 delete table inet vmsan
 table inet vmsan {
@@ -67,6 +57,7 @@ table inet vmsan {
     ${byName(policy) ? `iifname "${vm.tap}" meta nfproto ipv4 tcp dport { 80, 443 } goto proxy` : ''}
   }
   ${proxyChain(host, policy)}
+  ${renderSeen(vm)}
 
   # Nothing is for the netns itself.
   chain input {
@@ -95,6 +86,7 @@ table inet vmsan {
 
   # Fast, so that nothing in the guest waits for a time-out.
   chain refuse {
+    ${COUNT_REFUSED}
     meta l4proto tcp reject with tcp reset
     reject with icmp type admin-prohibited
   }

@@ -17,7 +17,7 @@ export function serveHttp<Guest extends ProxyGuest>(
   fd: number,
   options: ProxyOptions<Guest>,
   server: ServerOptions = {},
-): Promise<ProxyServer> {
+): Promise<ProxyServer<Guest>> {
   return serveConnections(fd, options, server, (session) => new HttpConnection(session).start());
 }
 

@@ -3,12 +3,23 @@ import { LIMITS, ProxySlots, type ProxyLimits } from './limits.ts';
 import type { ProxyGuest, ProxyOptions } from './options.ts';
 import { Session } from './session.ts';
 
-export interface ProxyServer {
+export interface ProxyServer<Guest extends ProxyGuest = ProxyGuest> {
   /** Where it listens, "address:port". */
   readonly address: string;
   /** Ends the connections that the policy of now forbids. @returns how many */
   judgeAgain(): number;
+  /** How many of a VM's connections would end, were this its guest. */
+  wouldEnd(guest: Guest): number;
+  /** What a VM has open, each with what it was last let through for. */
+  connections(vmId: string): Connection[];
   close(): void;
+}
+
+/** An open connection, and where it leads. */
+export interface Connection {
+  name: string;
+  address: string;
+  port: number;
 }
 
 /** Counts and limits; the two servers of a gate share the slots. */
@@ -28,7 +39,7 @@ export async function serveConnections<Guest extends ProxyGuest>(
   options: ProxyOptions<Guest>,
   server: ServerOptions,
   serve: (session: Session<Guest>) => void,
-): Promise<ProxyServer> {
+): Promise<ProxyServer<Guest>> {
   const limits = { ...LIMITS, ...server.limits };
   const slots = server.slots ?? new ProxySlots();
   const context = { options, limits, slots, localAddress: '' };
@@ -64,6 +75,7 @@ export async function serveConnections<Guest extends ProxyGuest>(
   listener.on('error', (error) =>
     options.report('a proxy socket failed', { error: error.message }),
   );
+  const of = (vmId: string) => [...open].filter((session) => session.vmId === vmId);
   const { address, port } = listener.address() as AddressInfo;
   context.localAddress = address;
   return {
@@ -73,6 +85,8 @@ export async function serveConnections<Guest extends ProxyGuest>(
       for (const session of forbidden) session.destroy();
       return forbidden.length;
     },
+    wouldEnd: (guest: Guest) => of(guest.vmId).filter((session) => !session.mayGoOn(guest)).length,
+    connections: (vmId) => of(vmId).flatMap((session) => session.connection() ?? []),
     close: () => {
       listener.close();
       for (const session of open) session.destroy();

@@ -66,22 +66,26 @@ export class Session<Guest extends ProxyGuest = ProxyGuest> {
   }
 
   /** As the policy is now. */
-  judge(asked: Asked): ProxyVerdict {
-    const guest = this.#guest();
+  judge(asked: Asked, guest: Guest | undefined = this.#guest()): ProxyVerdict {
     return guest === undefined ? GONE : this.#context.options.judge(guest, asked);
   }
 
-  judgeAddress(address: string): ProxyVerdict {
-    const guest = this.#guest();
+  judgeAddress(address: string, guest: Guest | undefined = this.#guest()): ProxyVerdict {
     const { options } = this.#context;
     return guest === undefined ? GONE : options.judgeAddress(guest, address, options.port);
   }
 
-  /** Whether the policy of now lets it go on. */
-  mayGoOn(): boolean {
-    if (this.#guest() === undefined) return false;
-    if (this.asked !== undefined && !this.judge(this.asked).allow) return false;
-    return this.upstream === undefined || this.judgeAddress(this.upstream.address).allow;
+  /** Whether the policy of now lets it go on, or that of a guest who is not there yet. */
+  mayGoOn(guest: Guest | undefined = this.#guest()): boolean {
+    if (guest === undefined) return false;
+    if (this.asked !== undefined && !this.judge(this.asked, guest).allow) return false;
+    return this.upstream === undefined || this.judgeAddress(this.upstream.address, guest).allow;
+  }
+
+  /** Where it leads; undefined when it leads nowhere. */
+  connection(): { name: string; address: string; port: number } | undefined {
+    if (this.asked === undefined || this.upstream === undefined) return undefined;
+    return { name: this.asked.name, address: this.upstream.address, port: this.port };
   }
 
   record(kind: 'tls' | 'http', what: string, { allow, rule, reason }: ProxyVerdict): void {

@@ -16,7 +16,7 @@ export function serveTls<Guest extends ProxyGuest>(
   fd: number,
   options: ProxyOptions<Guest>,
   server: ServerOptions = {},
-): Promise<ProxyServer> {
+): Promise<ProxyServer<Guest>> {
   return serveConnections(fd, options, server, (session) => new TlsConnection(session).start());
 }
 

@@ -305,9 +305,11 @@ describe('the kernel and decide() agree', () => {
   });
 
   async function ruleset(): Promise<string> {
-    const argv = ['ip', 'netns', 'exec', 'vmsan-vm-00000003', 'nft', 'list', 'ruleset'];
+    const argv = ['ip', 'netns', 'exec', 'vmsan-vm-00000003', 'nft', '-s', 'list', 'ruleset'];
     const { stdout } = await lab.exec(argv, { check: true });
-    return stdout.replaceAll(/ct mark (set )?0x[0-9a-f]+(?:-0x[0-9a-f]+)?/g, 'ct mark $1G');
+    return stdout
+      .replaceAll(/ct mark (set )?0x[0-9a-f]+(?:-0x[0-9a-f]+)?/g, 'ct mark $1G')
+      .replaceAll(/packets \d+ bytes \d+/g, 'N');
   }
 
   function pick<T>(from: readonly T[]): T {

@@ -20,7 +20,8 @@ export function define(command: Command): Command {
       `
 A target is a URL, a name or an IPv4 address, perhaps with a port: https://example.com/,
 example.com:22, 192.0.2.7:53/udp. Says whether the policy allows it, by which rule, and
-which name holds which address for how long. Nothing is sent.`,
+which name holds which address for how long, what is open to it now, and how often it was allowed
+and denied. Nothing is sent.`,
     )
     .action(explain);
 }
@@ -46,9 +47,14 @@ async function explain(words: string[], options: Options): Promise<void> {
     seconds,
     ports,
   }));
-  const { flows = 0 } = answer;
+  const { flows = 0, proxied = 0 } = answer;
+  const [flowPackets, flowBytes] = [Number(answer.flowPackets ?? 0), Number(answer.flowBytes ?? 0)];
+  const decided = {
+    allowed: Number(answer.timesAllowed ?? 0),
+    denied: Number(answer.timesDenied ?? 0),
+  };
   if (options.json) {
-    sayJson({ target, judgements, held, flows });
+    sayJson({ target, judgements, held, flows, flowPackets, flowBytes, proxied, decided });
     return;
   }
   const rows = judgements.map(({ what, verdict, rule, reason }) => [
@@ -61,7 +67,15 @@ async function explain(words: string[], options: Options): Promise<void> {
     const by = ports.length === 0 ? '' : `, at ${ports.join(', ')}`;
     say(printable(`${name} holds ${address} for ${seconds} s${by}`));
   }
-  if (flows > 0) say(`${flows} open ${flows === 1 ? 'flow' : 'flows'}`);
+  if (flows > 0) {
+    const through = flowPackets === 0 ? '' : `: ${flowPackets} packets, ${flowBytes} bytes`;
+    say(`${flows} open ${flows === 1 ? 'flow' : 'flows'}${through}`);
+  }
+  if (proxied > 0)
+    say(`${proxied} open ${proxied === 1 ? 'connection' : 'connections'} by the proxy`);
+  const { allowed, denied } = decided;
+  if (allowed + denied > 0)
+    say(`so far ${allowed} times allowed, ${denied} denied: vmsan traffic ${vm}`);
 }
 
 const VERDICTS: Readonly<Record<string, string>> = {

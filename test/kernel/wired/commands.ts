@@ -19,6 +19,8 @@ export type Command =
   | { do: 'policy'; slot: number; policy: Said; generation: number; learned?: Learned[] }
   | { do: 'holdings'; slot: number }
   | { do: 'take'; slot: number; leases: WantedLease[] }
+  /** What was decided, as of now. */
+  | { do: 'traffic'; slot: number }
   | { do: 'kill gate'; slot: number }
   | { do: 'learn'; slot: number; removed: Learned[]; added: Learned[] }
   | { do: 'caps'; slot: number; caps: Partial<Caps> }

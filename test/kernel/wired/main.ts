@@ -6,15 +6,18 @@ import type { LentSysctl } from '../../../src/net/host-network.ts';
 import { planHost, planVm, type VmNetwork } from '../../../src/net/plan.ts';
 import { CAPS, renderVmCaps } from '../../../src/net/vm-caps.ts';
 import * as links from '../../../src/net/vm-links.ts';
+import { followDecisions } from '../../../src/daemon/decision-feed.ts';
 import { followLeases } from '../../../src/daemon/lease-feed.ts';
 import { keepRenewing } from '../../../src/daemon/lease-renewal.ts';
 import { Leases } from '../../../src/daemon/leases.ts';
 import { SharedNetwork } from '../../../src/daemon/shared-network.ts';
+import { Traffic, watchedOf } from '../../../src/daemon/traffic.ts';
 import { upstreamsOf } from '../../../src/daemon/upstreams.ts';
 import { surroundingsOf } from '../../../src/daemon/policy.ts';
 import { UNLIMITED } from '../../../src/policy/bandwidth.ts';
 import { readPolicy, type Policy } from '../../../src/policy/policy.ts';
 import { LeaseStore } from '../../../src/store/leases.ts';
+import { TrafficStore } from '../../../src/store/traffic.ts';
 import { WiredGuest } from './guest.ts';
 import type { Command, Said } from './commands.ts';
 
@@ -31,13 +34,22 @@ const leases = new Leases({
   world: () => surroundingsOf(host),
   onError: (vm, error) => console.error(vm, error),
 });
+const traffic = new Traffic({
+  store: new TrafficStore('/run/traffic'),
+  running: (id) => watchedOf(leases, host, id),
+  isKnown: () => true,
+  onError: (error) => console.error(error),
+});
 const shared = new SharedNetwork({
   host,
   runDir: '/run',
   lent: { list: () => lent, add: (one) => lent.push(one), clear: () => lent.splice(0) },
   upstreams: () => upstreamsOf([]),
   readyNetworks: 0,
-  onGate: (gate) => void followLeases(gate, leases, (error) => console.error(error)),
+  onGate: (gate) => {
+    void followLeases(gate, leases, (error) => console.error(error));
+    void followDecisions(gate, traffic, (error) => console.error(error));
+  },
   onRestart: () => {},
   onError: (error) => console.error(error),
 });
@@ -57,6 +69,7 @@ async function obey(command: Command): Promise<unknown> {
       await links.addNetns(network);
       const learned = leases.begin({ id: idOf(slot), policy, generation: 1 }, network);
       const tap = links.openGuardedTap(network, host, policy, 1, learned);
+      traffic.begin(idOf(slot), { network: true });
       await links.connectLinks(network, command.bandwidth ?? UNLIMITED);
       await shared.attach(idOf(slot), { network, policy, generation: 1 });
       guests.set(slot, { network, guest: await WiredGuest.connect(network, tap) });
@@ -67,9 +80,11 @@ async function obey(command: Command): Promise<unknown> {
       const { generation } = command;
       const id = idOf(slot);
       const connectionsClosed = await shared.changePolicy(id, policy, generation);
+      traffic.look(id);
       const leasesDropped = leases.change({ id, policy, generation }, network, (held, since) =>
         links.replaceRuleset(network, host, policy, generation, command.learned ?? held, since),
       );
+      traffic.begin(id);
       return { connectionsClosed, leasesDropped };
     }
     case 'bandwidth':
@@ -77,6 +92,8 @@ async function obey(command: Command): Promise<unknown> {
       return null;
     case 'holdings':
       return leases.holdings(idOf(slot));
+    case 'traffic':
+      return traffic.of(idOf(slot));
     case 'take':
       return leases.take(command.leases);
     case 'kill gate':
@@ -95,6 +112,7 @@ async function obey(command: Command): Promise<unknown> {
       return null;
     case 'remove':
       leases.forget(idOf(slot));
+      traffic.forget(idOf(slot));
       await shared.detach(idOf(slot));
       await links.removeHostLink(network);
       await links.removeNetns(network);

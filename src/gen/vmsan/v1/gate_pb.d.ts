@@ -582,11 +582,11 @@ export declare type DecisionBatch = Message<"vmsan.v1.DecisionBatch"> & {
   decisions: Decision[];
 
   /**
-   * How many were dropped before these because the watcher was too slow.
+   * How many were dropped before these, by VM: too many at once, or the watcher was too slow.
    *
-   * @generated from field: uint64 left_out = 2;
+   * @generated from field: map<string, uint64> left_out = 2;
    */
-  leftOut: bigint;
+  leftOut: { [key: string]: bigint };
 };
 
 /**
@@ -599,11 +599,11 @@ export declare type DecisionBatchJson = {
   decisions?: DecisionJson[];
 
   /**
-   * How many were dropped before these because the watcher was too slow.
+   * How many were dropped before these, by VM: too many at once, or the watcher was too slow.
    *
-   * @generated from field: uint64 left_out = 2;
+   * @generated from field: map<string, uint64> left_out = 2;
    */
-  leftOut?: string;
+  leftOut?: { [key: string]: string };
 };
 
 /**
@@ -611,6 +611,184 @@ export declare type DecisionBatchJson = {
  * Use `create(DecisionBatchSchema)` to create a new message.
  */
 export declare const DecisionBatchSchema: GenMessage<DecisionBatch, {jsonType: DecisionBatchJson}>;
+
+/**
+ * @generated from message vmsan.v1.ListConnectionsRequest
+ */
+export declare type ListConnectionsRequest = Message<"vmsan.v1.ListConnectionsRequest"> & {
+  /**
+   * @generated from field: string vm_id = 1;
+   */
+  vmId: string;
+};
+
+/**
+ * @generated from message vmsan.v1.ListConnectionsRequest
+ */
+export declare type ListConnectionsRequestJson = {
+  /**
+   * @generated from field: string vm_id = 1;
+   */
+  vmId?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.ListConnectionsRequest.
+ * Use `create(ListConnectionsRequestSchema)` to create a new message.
+ */
+export declare const ListConnectionsRequestSchema: GenMessage<ListConnectionsRequest, {jsonType: ListConnectionsRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.ListConnectionsResponse
+ */
+export declare type ListConnectionsResponse = Message<"vmsan.v1.ListConnectionsResponse"> & {
+  /**
+   * @generated from field: repeated vmsan.v1.Connection connections = 1;
+   */
+  connections: Connection[];
+};
+
+/**
+ * @generated from message vmsan.v1.ListConnectionsResponse
+ */
+export declare type ListConnectionsResponseJson = {
+  /**
+   * @generated from field: repeated vmsan.v1.Connection connections = 1;
+   */
+  connections?: ConnectionJson[];
+};
+
+/**
+ * Describes the message vmsan.v1.ListConnectionsResponse.
+ * Use `create(ListConnectionsResponseSchema)` to create a new message.
+ */
+export declare const ListConnectionsResponseSchema: GenMessage<ListConnectionsResponse, {jsonType: ListConnectionsResponseJson}>;
+
+/**
+ * What a connection was last let through for.
+ *
+ * @generated from message vmsan.v1.Connection
+ */
+export declare type Connection = Message<"vmsan.v1.Connection"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint32 port = 3;
+   */
+  port: number;
+};
+
+/**
+ * What a connection was last let through for.
+ *
+ * @generated from message vmsan.v1.Connection
+ */
+export declare type ConnectionJson = {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: string address = 2;
+   */
+  address?: string;
+
+  /**
+   * @generated from field: uint32 port = 3;
+   */
+  port?: number;
+};
+
+/**
+ * Describes the message vmsan.v1.Connection.
+ * Use `create(ConnectionSchema)` to create a new message.
+ */
+export declare const ConnectionSchema: GenMessage<Connection, {jsonType: ConnectionJson}>;
+
+/**
+ * @generated from message vmsan.v1.JudgeConnectionsRequest
+ */
+export declare type JudgeConnectionsRequest = Message<"vmsan.v1.JudgeConnectionsRequest"> & {
+  /**
+   * @generated from field: vmsan.v1.GuestPolicy guest = 1;
+   */
+  guest?: GuestPolicy | undefined;
+
+  /**
+   * As in SetSnapshotRequest.
+   *
+   * @generated from field: repeated string vm_pools = 2;
+   */
+  vmPools: string[];
+
+  /**
+   * @generated from field: repeated string host_addresses = 3;
+   */
+  hostAddresses: string[];
+};
+
+/**
+ * @generated from message vmsan.v1.JudgeConnectionsRequest
+ */
+export declare type JudgeConnectionsRequestJson = {
+  /**
+   * @generated from field: vmsan.v1.GuestPolicy guest = 1;
+   */
+  guest?: GuestPolicyJson;
+
+  /**
+   * As in SetSnapshotRequest.
+   *
+   * @generated from field: repeated string vm_pools = 2;
+   */
+  vmPools?: string[];
+
+  /**
+   * @generated from field: repeated string host_addresses = 3;
+   */
+  hostAddresses?: string[];
+};
+
+/**
+ * Describes the message vmsan.v1.JudgeConnectionsRequest.
+ * Use `create(JudgeConnectionsRequestSchema)` to create a new message.
+ */
+export declare const JudgeConnectionsRequestSchema: GenMessage<JudgeConnectionsRequest, {jsonType: JudgeConnectionsRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.JudgeConnectionsResponse
+ */
+export declare type JudgeConnectionsResponse = Message<"vmsan.v1.JudgeConnectionsResponse"> & {
+  /**
+   * @generated from field: uint32 ended = 1;
+   */
+  ended: number;
+};
+
+/**
+ * @generated from message vmsan.v1.JudgeConnectionsResponse
+ */
+export declare type JudgeConnectionsResponseJson = {
+  /**
+   * @generated from field: uint32 ended = 1;
+   */
+  ended?: number;
+};
+
+/**
+ * Describes the message vmsan.v1.JudgeConnectionsResponse.
+ * Use `create(JudgeConnectionsResponseSchema)` to create a new message.
+ */
+export declare const JudgeConnectionsResponseSchema: GenMessage<JudgeConnectionsResponse, {jsonType: JudgeConnectionsResponseJson}>;
 
 /**
  * @generated from message vmsan.v1.Decision
@@ -803,6 +981,27 @@ export declare const GateService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchDecisionsRequestSchema;
     output: typeof DecisionBatchSchema;
+  },
+  /**
+   * ListConnections answers what a VM has open through the proxy.
+   *
+   * @generated from rpc vmsan.v1.GateService.ListConnections
+   */
+  listConnections: {
+    methodKind: "unary";
+    input: typeof ListConnectionsRequestSchema;
+    output: typeof ListConnectionsResponseSchema;
+  },
+  /**
+   * JudgeConnections says how many open connections of a VM a policy would end
+   * that is not in force.
+   *
+   * @generated from rpc vmsan.v1.GateService.JudgeConnections
+   */
+  judgeConnections: {
+    methodKind: "unary";
+    input: typeof JudgeConnectionsRequestSchema;
+    output: typeof JudgeConnectionsResponseSchema;
   },
 }>;
 

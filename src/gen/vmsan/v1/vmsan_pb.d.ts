@@ -1581,6 +1581,37 @@ export declare type ExplainResponse = Message<"vmsan.v1.ExplainResponse"> & {
    * @generated from field: uint32 flows = 3;
    */
   flows: number;
+
+  /**
+   * What went through these flows, both ways.
+   *
+   * @generated from field: uint64 flow_packets = 4;
+   */
+  flowPackets: bigint;
+
+  /**
+   * @generated from field: uint64 flow_bytes = 5;
+   */
+  flowBytes: bigint;
+
+  /**
+   * Open connections through the proxy to the name, or to the address.
+   *
+   * @generated from field: uint32 proxied = 6;
+   */
+  proxied: number;
+
+  /**
+   * How much of what `vmsan traffic` shows of it was allowed, and denied.
+   *
+   * @generated from field: uint64 times_allowed = 7;
+   */
+  timesAllowed: bigint;
+
+  /**
+   * @generated from field: uint64 times_denied = 8;
+   */
+  timesDenied: bigint;
 };
 
 /**
@@ -1603,6 +1634,37 @@ export declare type ExplainResponseJson = {
    * @generated from field: uint32 flows = 3;
    */
   flows?: number;
+
+  /**
+   * What went through these flows, both ways.
+   *
+   * @generated from field: uint64 flow_packets = 4;
+   */
+  flowPackets?: string;
+
+  /**
+   * @generated from field: uint64 flow_bytes = 5;
+   */
+  flowBytes?: string;
+
+  /**
+   * Open connections through the proxy to the name, or to the address.
+   *
+   * @generated from field: uint32 proxied = 6;
+   */
+  proxied?: number;
+
+  /**
+   * How much of what `vmsan traffic` shows of it was allowed, and denied.
+   *
+   * @generated from field: uint64 times_allowed = 7;
+   */
+  timesAllowed?: string;
+
+  /**
+   * @generated from field: uint64 times_denied = 8;
+   */
+  timesDenied?: string;
 };
 
 /**
@@ -1914,6 +1976,254 @@ export declare type AttemptJson = {
  * Use `create(AttemptSchema)` to create a new message.
  */
 export declare const AttemptSchema: GenMessage<Attempt, {jsonType: AttemptJson}>;
+
+/**
+ * @generated from message vmsan.v1.WatchTrafficRequest
+ */
+export declare type WatchTrafficRequest = Message<"vmsan.v1.WatchTrafficRequest"> & {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+
+  /**
+   * @generated from field: bool follow = 2;
+   */
+  follow: boolean;
+
+  /**
+   * Only what was denied.
+   *
+   * @generated from field: bool denied = 3;
+   */
+  denied: boolean;
+
+  /**
+   * Only what was decided so many milliseconds ago or later; 0: all that is kept.
+   *
+   * @generated from field: uint64 since_ms = 4;
+   */
+  sinceMs: bigint;
+};
+
+/**
+ * @generated from message vmsan.v1.WatchTrafficRequest
+ */
+export declare type WatchTrafficRequestJson = {
+  /**
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+
+  /**
+   * @generated from field: bool follow = 2;
+   */
+  follow?: boolean;
+
+  /**
+   * Only what was denied.
+   *
+   * @generated from field: bool denied = 3;
+   */
+  denied?: boolean;
+
+  /**
+   * Only what was decided so many milliseconds ago or later; 0: all that is kept.
+   *
+   * @generated from field: uint64 since_ms = 4;
+   */
+  sinceMs?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.WatchTrafficRequest.
+ * Use `create(WatchTrafficRequestSchema)` to create a new message.
+ */
+export declare const WatchTrafficRequestSchema: GenMessage<WatchTrafficRequest, {jsonType: WatchTrafficRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.WatchTrafficResponse
+ */
+export declare type WatchTrafficResponse = Message<"vmsan.v1.WatchTrafficResponse"> & {
+  /**
+   * @generated from field: repeated vmsan.v1.TrafficEntry entries = 1;
+   */
+  entries: TrafficEntry[];
+
+  /**
+   * Decisions that are not listed: too many at once, or too long ago. With
+   * `follow`, in later messages: since the message before.
+   *
+   * @generated from field: uint64 left_out = 2;
+   */
+  leftOut: bigint;
+};
+
+/**
+ * @generated from message vmsan.v1.WatchTrafficResponse
+ */
+export declare type WatchTrafficResponseJson = {
+  /**
+   * @generated from field: repeated vmsan.v1.TrafficEntry entries = 1;
+   */
+  entries?: TrafficEntryJson[];
+
+  /**
+   * Decisions that are not listed: too many at once, or too long ago. With
+   * `follow`, in later messages: since the message before.
+   *
+   * @generated from field: uint64 left_out = 2;
+   */
+  leftOut?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.WatchTrafficResponse.
+ * Use `create(WatchTrafficResponseSchema)` to create a new message.
+ */
+export declare const WatchTrafficResponseSchema: GenMessage<WatchTrafficResponse, {jsonType: WatchTrafficResponseJson}>;
+
+/**
+ * A decision, and how many like it there were. While one follows, the later
+ * ones hold what is new alone.
+ *
+ * @generated from message vmsan.v1.TrafficEntry
+ */
+export declare type TrafficEntry = Message<"vmsan.v1.TrafficEntry"> & {
+  /**
+   * @generated from field: int64 first_at_ms = 1;
+   */
+  firstAtMs: bigint;
+
+  /**
+   * @generated from field: int64 last_at_ms = 2;
+   */
+  lastAtMs: bigint;
+
+  /**
+   * "dns", "tls", "http", "address", "frame", "flow".
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * As the guest asked for it: not safe for a terminal.
+   *
+   * @generated from field: string what = 4;
+   */
+  what: string;
+
+  /**
+   * "allow" or "deny".
+   *
+   * @generated from field: string verdict = 5;
+   */
+  verdict: string;
+
+  /**
+   * The rule that decided; empty when none did.
+   *
+   * @generated from field: string rule = 6;
+   */
+  rule: string;
+
+  /**
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * Where it went, or was to go, as far as that is known.
+   *
+   * @generated from field: string address = 8;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint32 port = 9;
+   */
+  port: number;
+
+  /**
+   * @generated from field: uint64 count = 10;
+   */
+  count: bigint;
+};
+
+/**
+ * A decision, and how many like it there were. While one follows, the later
+ * ones hold what is new alone.
+ *
+ * @generated from message vmsan.v1.TrafficEntry
+ */
+export declare type TrafficEntryJson = {
+  /**
+   * @generated from field: int64 first_at_ms = 1;
+   */
+  firstAtMs?: string;
+
+  /**
+   * @generated from field: int64 last_at_ms = 2;
+   */
+  lastAtMs?: string;
+
+  /**
+   * "dns", "tls", "http", "address", "frame", "flow".
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind?: string;
+
+  /**
+   * As the guest asked for it: not safe for a terminal.
+   *
+   * @generated from field: string what = 4;
+   */
+  what?: string;
+
+  /**
+   * "allow" or "deny".
+   *
+   * @generated from field: string verdict = 5;
+   */
+  verdict?: string;
+
+  /**
+   * The rule that decided; empty when none did.
+   *
+   * @generated from field: string rule = 6;
+   */
+  rule?: string;
+
+  /**
+   * @generated from field: string reason = 7;
+   */
+  reason?: string;
+
+  /**
+   * Where it went, or was to go, as far as that is known.
+   *
+   * @generated from field: string address = 8;
+   */
+  address?: string;
+
+  /**
+   * @generated from field: uint32 port = 9;
+   */
+  port?: number;
+
+  /**
+   * @generated from field: uint64 count = 10;
+   */
+  count?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.TrafficEntry.
+ * Use `create(TrafficEntrySchema)` to create a new message.
+ */
+export declare const TrafficEntrySchema: GenMessage<TrafficEntry, {jsonType: TrafficEntryJson}>;
 
 /**
  * @generated from message vmsan.v1.DoctorRequest
@@ -2456,6 +2766,17 @@ export declare const VmsanService: GenService<{
     methodKind: "unary";
     input: typeof AuditVmRequestSchema;
     output: typeof AuditVmResponseSchema;
+  },
+  /**
+   * WatchTraffic answers what was decided of what a VM asked for, oldest first;
+   * with `follow` it goes on as it comes, until the VM is removed.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.WatchTraffic
+   */
+  watchTraffic: {
+    methodKind: "server_streaming";
+    input: typeof WatchTrafficRequestSchema;
+    output: typeof WatchTrafficResponseSchema;
   },
   /**
    * @generated from rpc vmsan.v1.VmsanService.Doctor
