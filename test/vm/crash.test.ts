@@ -41,7 +41,7 @@ describe('when a process of vmsan dies', () => {
     });
   };
   const look = (vm: VmJson, name: string) =>
-    lab.vmsan(['exec', vm.id, 'dig', '+short', '+tries=1', '+time=2', name]);
+    lab.vmsan(['exec', vm.id, 'dig', '+short', '+tries=1', '+time=15', name]);
 
   test('kill -9 of the daemon: VMs run on, under their policies, and the next one takes them up', async () => {
     const { pid, gatePid } = await status();

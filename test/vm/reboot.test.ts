@@ -62,7 +62,7 @@ describe('after a reboot of the host', () => {
       { deadlineMs: BOOT_DEADLINE_MS },
     );
   const lookUp = async (name: string) => {
-    const dig = ['dig', '+short', '+tries=1', '+time=2', world.website.name];
+    const dig = ['dig', '+short', '+tries=1', '+time=15', world.website.name];
     return (await lab.vmsan(['exec', name, ...dig])).stdout;
   };
 

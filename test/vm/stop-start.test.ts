@@ -31,7 +31,7 @@ describe('a VM that stops and starts', () => {
       .replace(/^netns\n/m, '')
       .replace(/^tmpfs \/run\/netns .*\n/m, '');
   const lookUp = async () =>
-    (await lab.vmsan(['exec', 'web', 'dig', '+short', '+tries=1', '+time=2', world.website.name]))
+    (await lab.vmsan(['exec', 'web', 'dig', '+short', '+tries=1', '+time=15', world.website.name]))
       .stdout;
 
   test('stop ends its processes in order, and takes all away but its record and disk', async () => {

@@ -29,6 +29,6 @@ export async function lookUp(
   name: string,
   options: readonly string[] = [],
 ): Promise<string> {
-  const argv = ['dig', '+tries=1', '+time=3', `@${server}`, name, ...options];
+  const argv = ['dig', '+tries=1', '+time=15', `@${server}`, name, ...options];
   return (await networks.exec(slot, argv)).stdout;
 }

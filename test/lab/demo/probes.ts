@@ -33,7 +33,7 @@ export interface Outcome {
 export const HOST_PORT = 8080;
 
 const curl = (url: string) => ['curl', '-sS', '--max-time', '4', url];
-const dig = (name: string) => ['dig', '+tries=1', '+time=3', name];
+const dig = (name: string) => ['dig', '+tries=1', '+time=15', name];
 const ping = (address: string) => ['ping', '-c', '1', '-W', '2', address];
 
 const byName: Omit<Probe, 'promised'> = {
