@@ -41,6 +41,7 @@ const shared = new SharedNetwork({
   readyNetworks: 1,
   onGate: () => {},
   onRestart: () => {},
+  onRefusals: () => {},
   onError: fail,
 });
 

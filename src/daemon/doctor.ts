@@ -1,57 +1,29 @@
 import { existsSync } from 'node:fs';
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import { Check_Status, type CheckSchema } from '../gen/vmsan/v1/vmsan_pb.js';
-import { messageOf } from '../host/failure.ts';
 import { nftables } from '../host/nft.ts';
 import { run } from '../host/run.ts';
-import { slotCount } from '../net/plan.ts';
 import { judgeKvm } from './accelerator.ts';
 import type { Context } from './context.ts';
 import { missingGroups } from './control-groups.ts';
-import { upstreamsOf } from './upstreams.ts';
+import { check, failed, note, ok, type Check, type Found } from './doctor-check.ts';
+import { examineNetwork } from './doctor-network.ts';
 import { QEMU_PROGRAM } from '../vmm/qemu/arguments.ts';
-
-type Check = MessageInitShape<typeof CheckSchema>;
 
 const TOOLS = ['ip', 'tc', 'unshare', 'prlimit', 'setpriv', 'mkfs.ext4', QEMU_PROGRAM];
 
 /** Looks at everything vmsan needs of this host. Each check stands for itself; none throws. */
 export async function examine(context: Context): Promise<Check[]> {
-  return Promise.all([
+  const checks = await Promise.all([
     check('tools', () => tools()),
     check('TUN/TAP', () => tunDevice()),
     check('nftables', () => nftablesWork()),
     check('images', () => images(context)),
     check('accelerator', () => accelerator(context)),
-    check('resolvers', () => resolvers(context)),
-    check('networks', () => networks(context)),
     check('control groups', () => controlGroups(context)),
   ]);
+  return [...checks, ...(await examineNetwork(context))];
 }
 
-type Finding = Pick<Check, 'status' | 'detail' | 'hint'>;
-
-const ok = (detail: string): Finding => ({ status: Check_Status.OK, detail });
-const note = (detail: string, hint: string): Finding => ({
-  status: Check_Status.NOTE,
-  detail,
-  hint,
-});
-const failed = (detail: string, hint: string): Finding => ({
-  status: Check_Status.FAILED,
-  detail,
-  hint,
-});
-
-async function check(name: string, find: () => Finding | Promise<Finding>): Promise<Check> {
-  try {
-    return { name, ...(await find()) };
-  } catch (error) {
-    return { name, ...failed(messageOf(error), '') };
-  }
-}
-
-async function tools(): Promise<Finding> {
+async function tools(): Promise<Found> {
   const found = await Promise.all(
     TOOLS.map((tool) =>
       run(['sh', '-c', 'command -v -- "$1"', 'sh', tool]).then(
@@ -66,23 +38,23 @@ async function tools(): Promise<Finding> {
     : failed(`not found: ${missing.join(', ')}`, 'npm run bootstrap');
 }
 
-function tunDevice(): Finding {
+function tunDevice(): Found {
   return existsSync('/dev/net/tun')
     ? ok('/dev/net/tun')
     : failed('there is no /dev/net/tun', 'modprobe tun');
 }
 
-function nftablesWork(): Finding {
+function nftablesWork(): Found {
   const tables = nftables(undefined, 'list tables').trim();
   return ok(tables === '' ? 'no table on this host' : tables.replaceAll('\n', ', '));
 }
 
-async function images(context: Context): Promise<Finding> {
+async function images(context: Context): Promise<Found> {
   const { kernel } = await context.images();
   return ok(kernel);
 }
 
-async function accelerator(context: Context): Promise<Finding> {
+async function accelerator(context: Context): Promise<Found> {
   if (context.settings.accel === 'tcg') return ok('software emulation, as VMSAN_ACCEL says');
   const kvm = await judgeKvm(context, await context.images());
   if (kvm.works) return ok('KVM: a guest booted on it');
@@ -92,14 +64,7 @@ async function accelerator(context: Context): Promise<Finding> {
     : note(detail, 'VMs work, slower than under KVM');
 }
 
-function resolvers(context: Context): Finding {
-  const addresses = upstreamsOf(context.settings.dns).map(({ address }) => address);
-  return addresses.length > 0
-    ? ok(addresses.join(', '))
-    : note('this host names no IPv4 resolver, so names do not resolve in VMs', 'set VMSAN_DNS');
-}
-
-function controlGroups(context: Context): Finding {
+function controlGroups(context: Context): Found {
   const missing = missingGroups(context);
   if (missing !== null) {
     return note(`not to be had: ${missing}`, 'VMs work, without a limit on what of these they use');
@@ -109,10 +74,4 @@ function controlGroups(context: Context): Finding {
     ({ version, base, controllers }) => `${controllers.join(', ')} (v${version}) in ${base}`,
   );
   return ok(bases.join('; '));
-}
-
-function networks(context: Context): Finding {
-  const { subnetPool } = context.settings;
-  const used = context.store.vms().length;
-  return ok(`${used} of ${slotCount(context.settings)} of ${subnetPool} in use`);
 }

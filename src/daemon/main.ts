@@ -21,6 +21,7 @@ import { openControlGroups } from './control-groups.ts';
 import { Events } from './events.ts';
 import { followDecisions } from './decision-feed.ts';
 import { followLeases } from './lease-feed.ts';
+import { keepLookingAround } from './host-watch.ts';
 import { keepRenewing } from './lease-renewal.ts';
 import { Leases } from './leases.ts';
 import { becomeOnlyDaemon, forgetLock } from './lock.ts';
@@ -55,6 +56,9 @@ async function main(): Promise<void> {
     (id, names) => context.sharedNetwork.renew(id, names),
     (vm, error) => context.log.warn({ vm, error: messageOf(error) }, 'leases cannot be renewed'),
   );
+  void keepLookingAround(context.sharedNetwork, (error) => {
+    context.log.warn({ error: messageOf(error) }, 'the host cannot be followed');
+  });
   let purge: boolean | null = null;
   const daemon: DaemonProcess = {
     build: buildId(),
@@ -126,6 +130,7 @@ function openContext(settings: Settings): Context {
       },
       onRestart: () => events.add('gate', null, 'it had ended and was started again'),
       onError: (error) => log.error({ error: messageOf(error) }, 'the gate'),
+      onRefusals: (refusals) => log.warn({ refusals }, 'other firewalls'),
     }),
     leases,
     traffic,

@@ -7,6 +7,9 @@ import {
   setHostNetwork,
   type LentSysctls,
 } from '../net/host-network.ts';
+import { addPasses, removePasses } from '../net/firewall/firewall.ts';
+import { findingWords } from '../net/firewall/words.ts';
+import { hostSignature } from '../net/host-signature.ts';
 import { LoadedTable } from '../net/loaded-table.ts';
 import type { HostNetwork, VmNetwork } from '../net/plan.ts';
 import { routedNetworks } from '../net/routes.ts';
@@ -41,11 +44,18 @@ export class SharedNetwork {
   readonly #onGate: (gate: Gate) => void;
   readonly #onRestart: () => void;
   readonly #onError: (error: unknown) => void;
+  readonly #onRefusals: (refusals: readonly string[]) => void;
   readonly #attached = new Map<string, Attachment>();
   readonly #table = new LoadedTable();
   readonly #ready: ReadyNetworks;
   readonly #turn = new Mutex();
   #gate: Gate | null = null;
+  /** Other firewalls have been looked at, and let VMs pass. */
+  #passes = false;
+  /** What they refuse all the same, in words. */
+  #refusals: readonly string[] = [];
+  /** What the host was like when `lookAround` looked last. */
+  #seen = '';
 
   constructor(options: {
     host: HostNetwork;
@@ -58,8 +68,10 @@ export class SharedNetwork {
     onGate: (gate: Gate) => void;
     /** Told when the gate had ended and was started again. */
     onRestart: () => void;
-    /** Told when the gate could not be started again. */
+    /** Told when the gate could not be started again, or other firewalls not be looked at. */
     onError: (error: unknown) => void;
+    /** Told of what other firewalls go on refusing of VMs' packets, when it is new. */
+    onRefusals: (refusals: readonly string[]) => void;
   }) {
     this.#host = options.host;
     this.#ready = new ReadyNetworks(options.host, options.readyNetworks);
@@ -69,6 +81,7 @@ export class SharedNetwork {
     this.#onGate = options.onGate;
     this.#onRestart = options.onRestart;
     this.#onError = options.onError;
+    this.#onRefusals = options.onRefusals;
   }
 
   get gatePid(): number {
@@ -166,6 +179,26 @@ export class SharedNetwork {
     });
   }
 
+  /**
+   * Looks whether something of the host that VMs depend on is not as it was, and follows it:
+   * resolvers, routes, other firewalls, our own table when somebody took it away.
+   * @returns how many ms the look took
+   */
+  lookAround(): Promise<number> {
+    return this.#turn.run(async () => {
+      if (this.#attached.size === 0) return 0;
+      const start = performance.now();
+      const seen = JSON.stringify([this.#upstreams(), await hostSignature()]);
+      const ms = performance.now() - start;
+      if (seen === this.#seen) return ms;
+      this.#seen = seen;
+      this.#table.forget();
+      this.#passes = false;
+      await this.#apply();
+      return ms;
+    });
+  }
+
   /** Takes up what an earlier daemon left: all of `attachments`, or nothing at all. */
   adopt(attachments: ReadonlyMap<string, Attachment>): Promise<void> {
     return this.#turn.run(async () => {
@@ -188,7 +221,22 @@ export class SharedNetwork {
     }
     const ended = await this.#tellGate();
     await this.#setHost();
+    if (!this.#passes) await this.#addPasses();
     return ended;
+  }
+
+  /** After our own table, which judges what passes. A VM may not need them: without, it comes up too. */
+  async #addPasses(): Promise<void> {
+    try {
+      const findings = await addPasses(this.#host);
+      this.#passes = true;
+      const refusals = findings.filter(({ passed }) => !passed).map(findingWords);
+      const news = refusals.filter((words) => !this.#refusals.includes(words));
+      this.#refusals = refusals;
+      if (news.length > 0) this.#onRefusals(news);
+    } catch (error) {
+      this.#onError(error);
+    }
   }
 
   async #setHost(): Promise<void> {
@@ -247,8 +295,15 @@ export class SharedNetwork {
     const gate = this.#gate;
     // Before its end, so that nobody starts another in its place.
     this.#gate = null;
+    this.#passes = false;
+    this.#refusals = [];
+    this.#seen = '';
     await gate?.stop();
-    await clearHostNetwork(this.#host, this.#lent, this.#table);
+    try {
+      await removePasses();
+    } finally {
+      await clearHostNetwork(this.#host, this.#lent, this.#table);
+    }
   }
 }
 

@@ -11,6 +11,7 @@ const lib = koffi.load('libnftables.so.1');
 const nft = {
   ctxNew: lib.func('void *nft_ctx_new(uint32_t flags)'),
   ctxFree: lib.func('void nft_ctx_free(void *ctx)'),
+  setOutput: lib.func('void nft_ctx_output_set_flags(void *ctx, uint32_t flags)'),
   bufferOutput: lib.func('int nft_ctx_buffer_output(void *ctx)'),
   bufferError: lib.func('int nft_ctx_buffer_error(void *ctx)'),
   output: lib.func('const char *nft_ctx_get_output_buffer(void *ctx)'),
@@ -18,6 +19,8 @@ const nft = {
   run: lib.func('int nft_run_cmd_from_buffer(void *ctx, const char *commands)'),
 };
 const NFT_CTX_DEFAULT = 0;
+/** STATELESS, HANDLE, JSON and TERSE: without counts, without the elements of sets (nftables/libnftables.h). */
+const JSON_FLAGS = (1 << 2) | (1 << 3) | (1 << 4) | (1 << 11);
 
 /** The kernel or the parser refused a ruleset; nothing of it was applied. */
 export class NftRefused extends Error {
@@ -40,8 +43,18 @@ export function nftables(netns: string | undefined, commands: string): string {
   return inNetns(netns, () => transact(commands));
 }
 
-function transact(commands: string): string {
+/**
+ * What a `list` command finds, as libnftables-json(5), with handles, without counts and the elements of sets.
+ * @throws NftRefused
+ */
+export function nftablesJson<T>(netns: string | undefined, command: string): T {
+  const list = () => transact(command, JSON_FLAGS);
+  return JSON.parse(netns === undefined ? list() : inNetns(netns, list)) as T;
+}
+
+function transact(commands: string, outputFlags = 0): string {
   const context = contextHere();
+  nft.setOutput(context.ctx, outputFlags);
   const result = withoutSignals(() => nft.run(context.ctx, commands) as number);
   // Each is emptied by reading it.
   const output = String(nft.output(context.ctx) ?? '');

@@ -1,7 +1,8 @@
 import { ipBatch, ipJson } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
-import { readSysctl, writeSysctl } from '../host/sysctl.ts';
+import { writeSysctl } from '../host/sysctl.ts';
 import { NO_HOST_RULESET, renderHostRuleset, type Opening, type Upstream } from './host-ruleset.ts';
+import { readForwarding, uplinksNow } from './uplinks.ts';
 import type { LoadedTable } from './loaded-table.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
 
@@ -42,12 +43,16 @@ export async function setHostNetwork(
   lent: LentSysctls,
   table: LoadedTable,
 ): Promise<void> {
-  const uplinks = await uplinksOf([...wanted.vms, ...wanted.waiting]);
-  const toLend = uplinks.filter((link) => readSysctl(forwardingOf(link)) === '0');
+  const { links: uplinks } = await uplinksNow();
+  if (forwardsSince(lent)) lent.clear();
+  const toLend = uplinks.filter((link) => readForwarding(link) === '0');
+  if (toLend.length > 0) lent.add({ path: forwardingOf(ALL), before: readForwarding(ALL)! });
   for (const link of toLend) lent.add({ path: forwardingOf(link), before: '0' });
   const lentLinks = lent.list().map(({ path }) => linkOfForwarding(path));
   // The table that keeps a lent link from forwarding for others comes before the lending.
-  table.load(renderHostRuleset(host, { ...wanted, lentLinks }));
+  table.load(
+    renderHostRuleset(host, { ...wanted, lentLinks: lentLinks.filter((link) => link !== ALL) }),
+  );
   for (const link of toLend) writeSysctl(forwardingOf(link), '1');
 }
 
@@ -57,7 +62,9 @@ export async function clearHostNetwork(
   lent: LentSysctls,
   table: LoadedTable,
 ): Promise<void> {
-  for (const { path, before } of lent.list()) {
+  const toReturn = forwardsSince(lent) ? [] : lent.list();
+  for (const { path, before } of toReturn) {
+    if (path === forwardingOf(ALL)) continue;
     try {
       writeSysctl(path, before);
     } catch {
@@ -87,13 +94,16 @@ async function removeGateAddress(host: HostNetwork): Promise<void> {
   if (there) await ipBatch(undefined, [`address delete ${host.gateIp}/32 dev ${GATE_LINK}`]);
 }
 
-/** Interfaces that a route points out of, ours and loopback left out. */
-async function uplinksOf(vms: readonly VmNetwork[]): Promise<string[]> {
-  const routes = await ipJson<{ dev?: string }>(undefined, ['-4', 'route', 'show', 'table', 'all']);
-  const ours = new Set([GATE_LINK, ...vms.map((vm) => vm.hostLink)]);
-  return [...new Set(routes.flatMap(({ dev }) => (dev === undefined ? [] : [dev])))].filter(
-    (dev) => !ours.has(dev),
-  );
+/** Stands for all interfaces: what is written there is written to each. */
+const ALL = 'all';
+
+/**
+ * Whether the host became a router after the first interface was lent, as when Docker starts.
+ * Then they forward because it says so: there is nothing to give back.
+ */
+function forwardsSince(lent: LentSysctls): boolean {
+  const before = lent.list().find(({ path }) => path === forwardingOf(ALL))?.before;
+  return before === '0' && readForwarding(ALL) === '1';
 }
 
 function forwardingOf(link: string): string {

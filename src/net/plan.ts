@@ -62,6 +62,8 @@ const NETNS_PREFIX = 'vmsan-';
 /** In a netns of its own a VM's tables need no name of theirs; the host's table has the same. */
 const TABLE = 'vmsan';
 const CAPS_TABLE = 'vmsan_caps';
+/** What every VM's id, and so its link on the host, begins with. */
+export const VM_LINK_PREFIX = 'vm-';
 
 /** Below 1024, so that no unprivileged process can bind them, and assigned to nobody by IANA. */
 const DNS_PORT = 1009;
@@ -145,12 +147,14 @@ export function planHost(pools: Pools): HostNetwork {
 
 /** The VM that a netns belongs to, or null when it is none of ours. */
 export function vmOfNetns(netns: string): string | null {
-  return netns.startsWith(`${NETNS_PREFIX}vm-`) ? netns.slice(NETNS_PREFIX.length) : null;
+  return netns.startsWith(NETNS_PREFIX + VM_LINK_PREFIX) ? netns.slice(NETNS_PREFIX.length) : null;
 }
 
 /** The VM that a table of the host's namespace belongs to, or null when it is no VM's of ours. */
 export function vmOfTable(table: string): string | null {
-  const [prefix] = [TABLE, CAPS_TABLE].filter((each) => table.startsWith(`${each}-vm-`));
+  const [prefix] = [TABLE, CAPS_TABLE].filter((each) =>
+    table.startsWith(`${each}-${VM_LINK_PREFIX}`),
+  );
   return prefix === undefined ? null : table.slice(prefix.length + 1);
 }
 

@@ -25,7 +25,9 @@ export type Command =
   | { do: 'learn'; slot: number; removed: Learned[]; added: Learned[] }
   | { do: 'caps'; slot: number; caps: Partial<Caps> }
   | { do: 'frames'; slot: number; frames: string[] }
-  | { do: 'remove'; slot: number };
+  | { do: 'remove'; slot: number }
+  /** What a daemon does that starts where no VM runs. */
+  | { do: 'adopt none'; slot: number };
 
 /** VM networks on a lab's host, with wired guests in the place of VMs. */
 export class WiredNetworks implements AsyncDisposable {
@@ -35,9 +37,9 @@ export class WiredNetworks implements AsyncDisposable {
 
   private constructor(lab: Lab) {
     this.#lab = lab;
-    // Each guest has two reads waiting, each of which takes a thread of the pool (4 by default).
+    // Each guest, gone ones too, has two reads waiting, each of which takes a thread of the pool (4 by default).
     this.#child = lab.spawn([process.execPath, `${TREE}/test/kernel/wired/main.ts`], {
-      env: { UV_THREADPOOL_SIZE: '64' },
+      env: { UV_THREADPOOL_SIZE: '128' },
     });
     this.#child.stderr?.pipe(process.stderr);
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import { Failure } from '../../../src/host/failure.ts';
 import { nftables } from '../../../src/host/nft.ts';
+import { run } from '../../../src/host/run.ts';
 import { setBandwidth } from '../../../src/net/bandwidth.ts';
 import type { LentSysctl } from '../../../src/net/host-network.ts';
 import { planHost, planVm, type VmNetwork } from '../../../src/net/plan.ts';
@@ -8,6 +9,7 @@ import { CAPS, renderVmCaps } from '../../../src/net/vm-caps.ts';
 import * as links from '../../../src/net/vm-links.ts';
 import { followDecisions } from '../../../src/daemon/decision-feed.ts';
 import { followLeases } from '../../../src/daemon/lease-feed.ts';
+import { keepLookingAround } from '../../../src/daemon/host-watch.ts';
 import { keepRenewing } from '../../../src/daemon/lease-renewal.ts';
 import { Leases } from '../../../src/daemon/leases.ts';
 import { SharedNetwork } from '../../../src/daemon/shared-network.ts';
@@ -43,7 +45,11 @@ const traffic = new Traffic({
 const shared = new SharedNetwork({
   host,
   runDir: '/run',
-  lent: { list: () => lent, add: (one) => lent.push(one), clear: () => lent.splice(0) },
+  lent: {
+    list: () => lent,
+    add: (one) => void (lent.some(({ path }) => path === one.path) || lent.push(one)),
+    clear: () => lent.splice(0),
+  },
   upstreams: () => upstreamsOf([]),
   readyNetworks: 0,
   onGate: (gate) => {
@@ -52,7 +58,9 @@ const shared = new SharedNetwork({
   },
   onRestart: () => {},
   onError: (error) => console.error(error),
+  onRefusals: () => {},
 });
+void keepLookingAround(shared, (error) => console.error(error));
 keepRenewing(
   leases,
   (id, names) => shared.renew(id, names),
@@ -110,12 +118,17 @@ async function obey(command: Command): Promise<unknown> {
         await guestOf(slot).sendFrame(Buffer.from(frame, 'hex'));
       }
       return null;
+    case 'adopt none':
+      await shared.adopt(new Map());
+      return null;
     case 'remove':
       leases.forget(idOf(slot));
       traffic.forget(idOf(slot));
       await shared.detach(idOf(slot));
       await links.removeHostLink(network);
       await links.removeNetns(network);
+      // Its name is free for the next one of this slot.
+      await run(['ip', 'netns', 'delete', guestOf(slot).netns]);
       guests.delete(slot);
       return null;
   }
