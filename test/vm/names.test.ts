@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import type { TrafficJson } from '../../src/cli/print/traffic.ts';
 import type { NetworkJson, VmJson } from '../../src/cli/print/vm.ts';
 import type { Contact } from '../lab/internet/journal.ts';
+import { killGroup } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
 import { until } from '../lab/until.ts';
 import * as world from '../lab/world.ts';
@@ -14,7 +16,13 @@ const CA = '/root/lab-ca.pem';
 
 interface Receipt {
   after: NetworkJson;
+  connectionsClosed: number;
   leasesDropped: number;
+}
+
+interface Explained {
+  proxied: number;
+  decided: { allowed: number; denied: number };
 }
 
 describe('policies by name, on a real VM: two names on one address', () => {
@@ -127,7 +135,63 @@ describe('policies by name, on a real VM: two names on one address', () => {
     assert.deepEqual(contacts.filter(isAbout('example.org')), []);
   });
 
+  test('traffic tells all of it, with rule and reason, and obeys nothing of the guest’s', async () => {
+    const { address } = world.github;
+    const tried = await inside('timeout', '20', 'bash', '-c', `: 3<>/dev/tcp/${address}/${lines}`);
+    assert.notEqual(tried.exitCode, 0);
+    const odd = `import socket; q = bytes.fromhex('000001000001000000000000') + b'\\x08\\x1b[31mred' +
+b'\\x07example\\x00\\x00\\x01\\x00\\x01'
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)
+s.sendto(q, ('${web.gatewayIp}', 53)); s.recv(512)`;
+    const asked = await inside('python3', '-c', odd);
+    assert.equal(asked.exitCode, 0, asked.stderr);
+    const traffic = () => lab.vmsanJson<TrafficJson[]>(['traffic', 'web']);
+    const find = (told: TrafficJson[], kind: string, verdict: string, what: RegExp) =>
+      told.find((each) => each.kind === kind && each.verdict === verdict && what.test(each.what));
+    await until('the last of it is told', async () => find(await traffic(), 'dns', 'deny', /red/));
+    const told = await traffic();
+    const expected: [
+      kind: string,
+      verdict: string,
+      what: RegExp,
+      rule: string | null,
+      why: RegExp,
+    ][] = [
+      ['dns', 'allow', /^allowed\.example\.com$/, allowed.name, /^/],
+      ['tls', 'allow', /^allowed\.example\.com$/, allowed.name, /^/],
+      ['http', 'allow', /^GET http:\/\/allowed\.example\.com\/some\/path$/, allowed.name, /^/],
+      ['address', 'allow', new RegExp(`^${shared.address}:${lines}$`), 'learned', /may be reached/],
+      ['dns', 'deny', /^denied\.example\.com$/, null, /no rule allows denied\.example\.com/],
+      ['tls', 'deny', /^denied\.example\.com$/, null, /no rule allows denied\.example\.com/],
+      ['http', 'deny', /http:\/\/denied\.example\.com/, null, /no rule allows denied/],
+      ['address', 'deny', new RegExp(`^${address}:${lines}$`), 'default', /custom denies it/],
+    ];
+    for (const [kind, verdict, what, rule, why] of expected) {
+      const entry = find(told, kind, verdict, what);
+      assert.ok(entry, `${kind} ${verdict} ${what} in ${JSON.stringify(told, null, 1)}`);
+      assert.equal(entry.rule, rule);
+      assert.match(entry.reason, why);
+      assert.ok(entry.count >= 1 && entry.firstAt <= entry.at);
+    }
+    assert.deepEqual(
+      told,
+      told.toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)),
+    );
+    const { stdout } = await lab.vmsan(['traffic', 'web', '--denied', '--since', '1h'], {
+      check: true,
+    });
+    assert.match(stdout, /^TIME .* COUNT\n/);
+    assert.match(stdout, /red\.example +denied/);
+    assert.doesNotMatch(stdout, /\x1b| allowed {2,}/);
+  });
+
   test('it holds when the daemon is started anew, and what names hold with it', async () => {
+    const before = await lab.vmsanJson<TrafficJson[]>(['traffic', 'web']);
+    const follower = lab.spawn(['vmsan', 'traffic', 'web', '--follow', '--since', '1s', '--json']);
+    let followed = '';
+    follower.stdout!.on('data', (chunk: Buffer) => (followed += chunk.toString()));
+    await say(allowed.name, 'hello');
+    await until('it is followed', () => followed.includes('"address"'));
     await lab.vmsan(['daemon', 'stop'], { check: true });
     const { stdout } = await lab.vmsan(['network', 'web'], { check: true });
     assert.match(stdout, new RegExp(`allowed +${allowed.name} ${allowed.name}:${lines}`));
@@ -137,7 +201,21 @@ describe('policies by name, on a real VM: two names on one address', () => {
       deadlineMs: 30_000,
     });
     assert.match((await curl(`https://${allowed.name}/`)).stdout, /200$/);
+    const seen = followed.length;
     assert.equal((await curl(`https://${denied.name}/`)).exitCode, 6);
+    await until('it is followed further', () => followed.slice(seen).includes(denied.name));
+    killGroup(follower);
+    const after = await lab.vmsanJson<TrafficJson[]>(['traffic', 'web']);
+    for (const { kind, what, verdict, count, firstAt } of before) {
+      const kept = after.find(
+        (each) =>
+          each.kind === kind &&
+          each.what === what &&
+          each.verdict === verdict &&
+          each.firstAt === firstAt,
+      );
+      assert.ok(kept && kept.count >= count, `${kind} ${what} is kept`);
+    }
   });
 
   test('a change takes hold at once: the name, its leases, its connections', async () => {
@@ -145,6 +223,15 @@ describe('policies by name, on a real VM: two names on one address', () => {
     let received = 0;
     flow.stdout!.on('data', (chunk: Buffer) => (received += chunk.length));
     await until('the stream flows', () => received > 0, { deadlineMs: 30_000 });
+    const { proxied, decided } = await lab.vmsanJson<Explained>([
+      'explain',
+      'web',
+      `http://${allowed.name}/`,
+    ]);
+    assert.equal(proxied, 1);
+    assert.ok(decided.allowed > 0);
+    const dry = ['network', 'web', '--dry-run', '--allowed-domain', '*.github.com'];
+    assert.equal((await lab.vmsanJson<Receipt>(dry)).connectionsClosed, 1);
     const wider = ['network', 'web', '--allowed-domain', `${RULES},*.github.com`];
     const kept = await lab.vmsanJson<Receipt>(wider);
     assert.equal(kept.leasesDropped, 0);
