@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { PolicyWords } from '../../src/policy/policy.ts';
 import { CAPS } from '../../src/net/vm-caps.ts';
+import { SEEN, SEEN_SETS } from '../../src/net/vm-seen.ts';
 import { killGroup } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
 import { TREE } from '../lab/paths.ts';
@@ -186,6 +187,33 @@ describe('the caps of a VM', () => {
     await reaches(1);
     await setPolicy(BY_NAME);
     await everyDenyHolds(DENIED_BY_NAME);
+  });
+
+  test('every deny is one with the sets of what was seen full', async () => {
+    await setCaps(UNBOUNDED);
+    /** With destinations that no probe goes to. */
+    const fill = async () => {
+      const elements = (count: number, end: string) =>
+        Array.from({ length: count }, (_, n) => `198.18.${n >> 8}.${n & 255} . ${end}`).join(', ');
+      const commands = Object.values(SEEN_SETS).flatMap(([ports, others]) => [
+        `add element inet vmsan ${ports} { ${elements(SEEN.ports, 'tcp . 1')} }`,
+        `add element inet vmsan ${others} { ${elements(SEEN.others, 'icmp')} }`,
+      ]);
+      const argv = ['ip', 'netns', 'exec', 'vmsan-vm-00000001', 'nft', '-f', '-'];
+      await lab.exec(argv, { stdin: commands.join('\n'), check: true });
+    };
+    for (const [policy, denied] of [
+      [STRICT, DENIED],
+      [BY_NAME, DENIED_BY_NAME],
+    ] as const) {
+      await setPolicy(policy);
+      await fill();
+      await everyDenyHolds([...denied]);
+      await reaches(1);
+      const full = (await inNetns('nft', 'list', 'set', 'inet', 'vmsan', 'refused')).stdout;
+      assert.equal(full.split('198.18.').length - 1, SEEN.ports, 'nothing else had room');
+      assert.doesNotMatch(full, /203\.0\.113/);
+    }
   });
 
   test('the host forgets a flow soon after its end, and a question of the gate’s', async () => {

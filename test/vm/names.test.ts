@@ -139,10 +139,13 @@ describe('policies by name, on a real VM: two names on one address', () => {
     const { address } = world.github;
     const tried = await inside('timeout', '20', 'bash', '-c', `: 3<>/dev/tcp/${address}/${lines}`);
     assert.notEqual(tried.exitCode, 0);
-    const odd = `import socket; q = bytes.fromhex('000001000001000000000000') + b'\\x08\\x1b[31mred' +
-b'\\x07example\\x00\\x00\\x01\\x00\\x01'
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)
-s.sendto(q, ('${web.gatewayIp}', 53)); s.recv(512)`;
+    const odd = `import socket
+q = bytes.fromhex('000001000001000000000000') + b'\\x08\\x1b[31mred'
+q += b'\\x07example\\x00\\x00\\x01\\x00\\x01'
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(20)
+s.sendto(q, ('${web.gatewayIp}', 53))
+s.recv(512)`;
     const asked = await inside('python3', '-c', odd);
     assert.equal(asked.exitCode, 0, asked.stderr);
     const traffic = () => lab.vmsanJson<TrafficJson[]>(['traffic', 'web']);
