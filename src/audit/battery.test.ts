@@ -23,6 +23,7 @@ function siteOf(words: PolicyWords): Site {
     },
     neighbours: [],
     listeningAt: () => 22,
+    oldFlows: [{ protocol: 'udp', destination: '203.0.113.9', from: 40_000, to: 7 }],
   };
 }
 

@@ -3,7 +3,7 @@ import { addressAttempts } from './attempts/addresses.ts';
 import { contentAttempts } from './attempts/content.ts';
 import { control, linkAttempts } from './attempts/link.ts';
 import { nameAttempts } from './attempts/names.ts';
-import { laterAttempts, packetAttempts } from './attempts/packets.ts';
+import { packetAttempts } from './attempts/packets.ts';
 import { Evidence, type Witnessed } from './evidence.ts';
 import { Kit } from './kit.ts';
 import { readAnswers, requestLines } from './probe.ts';
@@ -23,7 +23,6 @@ export class Battery {
   readonly #site: Site;
   readonly #attempts: readonly Attempt[];
 
-  /** @param later attempts that take a change of policy */
   constructor(site: Site) {
     this.#site = site;
     const kit = new Kit(site);
@@ -44,6 +43,6 @@ export class Battery {
    */
   judge(output: string, witnessed: Witnessed): Judged[] {
     const evidence = new Evidence(this.#site, readAnswers(output), witnessed);
-    return [...this.#attempts, ...laterAttempts(undefined)].map((each) => judge(each, evidence));
+    return this.#attempts.map((each) => judge(each, evidence));
   }
 }

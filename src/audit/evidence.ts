@@ -1,7 +1,7 @@
 import { ETHER, ICMP, PROTOCOL, readFrame, readPacket, TCP, type Packet } from './frames.ts';
 import type { Conversation, Shot } from './kit.ts';
 import type { Answers, Talked } from './probe.ts';
-import type { Site } from './site.ts';
+import type { OldFlow, Site } from './site.ts';
 
 /** What was seen at the host's end of the VM's link: all that its own rules let out. */
 export interface Witnessed {
@@ -36,6 +36,17 @@ export class Evidence {
         (packet?.id === shot.id && packet.destination === shot.destination),
     );
     return seen && this.#placeOf(seen.packet);
+  }
+
+  /** Whether anything of a flow was seen to leave for where it was going. */
+  flowed({ protocol, destination, from, to }: OldFlow): boolean {
+    return this.#left.some(
+      ({ packet }) =>
+        packet?.protocol === (protocol === 'tcp' ? PROTOCOL.TCP : PROTOCOL.UDP) &&
+        packet.destination === destination &&
+        packet.from === from &&
+        packet.to === to,
+    );
   }
 
   talked({ number }: Conversation): Talked | undefined {

@@ -2,7 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { TYPE } from '../dns/message.ts';
 import { ETHER, ethernet, icmp, ICMP, ipv4, tcp, TCP, udp, type Segment } from './frames.ts';
 import type { Step, Talk } from './probe.ts';
-import type { Site } from './site.ts';
+import type { OldFlow, Site } from './site.ts';
 import { question } from './question.ts';
 
 /** A packet of an audit's, and how it and what comes back are known again. */
@@ -52,6 +52,18 @@ export class Kit {
     const from = this.port();
     const payload = Buffer.concat([options.payload ?? Buffer.alloc(0), token]);
     return this.#send(destination, udp({ from, to }, payload), { token, from, to }, options.source);
+  }
+
+  /** One more packet of a flow that is open. */
+  inFlow({ protocol, destination, from, to }: OldFlow): Shot {
+    const token = newToken();
+    const { guestIp } = this.site.vm;
+    const segment =
+      protocol === 'udp'
+        ? udp({ from, to }, token)
+        : tcp(guestIp, destination, { from, to }, { flags: TCP.ACK });
+    const known = protocol === 'udp' ? token : segment.bytes.subarray(4, 12);
+    return this.#send(destination, segment, { token: known, from, to });
   }
 
   /** A DNS query over UDP. */

@@ -15,8 +15,18 @@ export interface Site {
   neighbours: readonly VmNetwork[];
   /** A TCP port on which something of the host's listens at an address, if any does. */
   listeningAt(address: string): number | undefined;
+  /** Open flows of before a change, which the policy forbids. */
+  oldFlows: readonly OldFlow[];
   /** A name that the policy allows and that leads into a private network. */
   rebindingName?: string;
+}
+
+export interface OldFlow {
+  protocol: 'tcp' | 'udp';
+  destination: string;
+  /** The guest's port, and the destination's. */
+  from: number;
+  to: number;
 }
 
 /** Public addresses that belong to nobody (RFC 5737): what gets out to them goes nowhere. */

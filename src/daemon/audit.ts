@@ -1,10 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Battery } from '../audit/battery.ts';
 import type { Judged } from '../audit/attempt.ts';
-import type { Site } from '../audit/site.ts';
+import type { OldFlow, Site } from '../audit/site.ts';
 import { Witness } from '../audit/witness.ts';
 import { Failure } from '../host/failure.ts';
+import { flowsOf } from '../net/flows.ts';
 import { listeningPort } from '../net/listeners.ts';
+import type { VmNetwork } from '../net/plan.ts';
+import { decider, type VmSurroundings } from '../policy/decide.ts';
+import { domainMatcher } from '../policy/domain-matcher.ts';
 import { normalName } from '../policy/domain.ts';
 import type { VmRecord } from '../store/store.ts';
 import { networkOf, type Context } from './context.ts';
@@ -72,16 +76,39 @@ function siteOf(context: Context, vm: VmRecord, { rebindingName }: AuditRequest)
   const learned = context.leases.learned(vm);
   const name = rebindingName === '' ? undefined : normalName(rebindingName);
   if (name === null) throw new Failure('bad_input', `"${rebindingName}" is no name`);
+  const world = { ...surroundingsOf(context.host), gateway: network.gatewayIp, learned };
   return {
     policy: vm.policy,
     vm: network,
     host: context.host,
-    world: { ...surroundingsOf(context.host), gateway: network.gatewayIp, learned },
+    world,
     neighbours: context.store
       .vms()
       .filter((other) => other.id !== vm.id && context.live.has(other.id))
       .map((other) => networkOf(context, other)),
     listeningAt: listeningPort,
+    oldFlows: oldFlows(vm, network, world),
     ...(name === undefined ? {} : { rebindingName: name }),
   };
+}
+
+/**
+ * Open flows that the policy forbids. Those that a name's address once opened may
+ * go on by right when it holds that address no longer.
+ */
+function oldFlows({ policy }: VmRecord, network: VmNetwork, world: VmSurroundings): OldFlow[] {
+  const judge = decider(policy, world);
+  const { covers } = domainMatcher(policy.domains);
+  return flowsOf(network).flatMap((flow) => {
+    const { protocol, destination, from, port, direct } = flow;
+    if (!direct || from === undefined || port === undefined) return [];
+    if (protocol !== 'tcp' && protocol !== 'udp') return [];
+    if (judge(flow).verdict === 'allow' || (covers(protocol, port) && !isWeb(port))) return [];
+    return [{ protocol, destination, from, to: port }];
+  });
+}
+
+/** Never by address under domain rules. */
+function isWeb(port: number): boolean {
+  return port === 80 || port === 443;
 }

@@ -12,6 +12,7 @@ test('a line of connection tracking is a flow, if it is the guest’s and lives'
     destination: '203.0.113.20',
     protocol: 'tcp',
     port: 80,
+    from: 40_000,
     direct: true,
     packets: 9,
     bytes: 1315,

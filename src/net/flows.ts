@@ -7,6 +7,8 @@ import type { VmNetwork } from './plan.ts';
 
 /** A flow that a guest began, as connection tracking in its netns knows it. */
 export interface Flow extends Packet {
+  /** The guest's port; of TCP and UDP alone. */
+  from?: number;
   /** It ended up where the guest sent it, not at vmsan's resolver. */
   direct: boolean;
   /** Both ways, so far; 0 of a flow that began before the host counted (nf_conntrack_acct). */
@@ -61,10 +63,11 @@ export function parseFlow(line: string, guestIp: string): Flow | null {
   );
   if (source !== guestIp || destination === undefined) return null;
   const port = Number(/ dport=(\d+)/.exec(line)?.[1] ?? NaN);
+  const from = Number(/ sport=(\d+)/.exec(line)?.[1] ?? NaN);
   return {
     destination,
     protocol: protocol === 'tcp' || protocol === 'udp' || protocol === 'icmp' ? protocol : 'other',
-    ...(Number.isNaN(port) ? {} : { port }),
+    ...(Number.isNaN(port) ? {} : { port, from }),
     direct: answers === destination,
     packets: sumOf(line, / packets=(\d+)/g),
     bytes: sumOf(line, / bytes=(\d+)/g),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { NetworkJson, VmJson } from '../../src/cli/print/vm.ts';
 import { Lab } from '../lab/lab.ts';
+import { until } from '../lab/until.ts';
 import * as world from '../lab/world.ts';
 
 interface AuditJson {
@@ -15,8 +16,8 @@ const BY_NAME = [
   '--allowed-domain',
   `${allowed.name},${allowed.name}:${world.ports.lines},${rebind.name}`,
 ];
-/** What cannot be tried without changing the policy. */
-const LATER = 'old flow after tightening';
+/** Not to be judged as long as no flow of before is open. */
+const OLD_FLOW = 'old flow after tightening';
 
 describe('vmsan audit, on a real VM', () => {
   let lab: Lab;
@@ -65,7 +66,7 @@ describe('vmsan audit, on a real VM', () => {
       const { named, text, exitCode, network } = await audit();
       assert.deepEqual(named('escaped'), [], text);
       assert.equal(exitCode, 0);
-      assert.deepEqual(named('not judged'), [LATER], text);
+      assert.deepEqual(named('not judged'), [OLD_FLOW], text);
       assert.deepEqual(named('open'), open, text);
       assert.ok(named('held').length >= 30, text);
       assert.equal(network.default, 'deny');
@@ -91,7 +92,7 @@ describe('vmsan audit, on a real VM', () => {
       const { named, text, exitCode } = await audit();
       assert.deepEqual(named('escaped'), [], text);
       assert.equal(exitCode, 0);
-      assert.deepEqual(named('not judged'), [LATER], text);
+      assert.deepEqual(named('not judged'), [OLD_FLOW], text);
       const always = ['metadata', 'neighbour VM', 'host services', 'IPv6', 'stray segments'];
       for (const name of always) assert.ok(named('held').includes(name), `${name}\n${text}`);
       assert.ok(named('allowed').includes('direct address'), text);
@@ -192,6 +193,25 @@ describe('vmsan audit, on a real VM', () => {
       await change(...flags);
     });
   }
+
+  test('an old flow after tightening holds, and it tells when one goes on', async () => {
+    await change('--network-policy', 'allow-all');
+    const url = `http://${world.website.address}/drip`;
+    const flow = lab.spawn(['vmsan', 'exec', 'web', 'curl', '-sSN', '-m', '120', url]);
+    let received = 0;
+    flow.stdout!.on('data', (chunk: Buffer) => (received += chunk.length));
+    await until('the stream flows', () => received > 0, { deadlineMs: 30_000 });
+    await change('--network-policy', 'deny-all');
+    const holds = await audit();
+    assert.ok(holds.named('held').includes(OLD_FLOW), holds.text);
+    assert.match(holds.text, new RegExp(`${OLD_FLOW}: held: TCP ${world.website.address}:80`));
+    await nft('insert rule inet vmsan forward ct state established accept');
+    const seen = received;
+    await until('the stream goes on', () => received > seen, { deadlineMs: 30_000 });
+    const { named, text } = await audit();
+    assert.deepEqual(named('escaped'), [OLD_FLOW], text);
+    flow.kill('SIGKILL');
+  });
 
   test('it tells when the host’s own table does not hold', async () => {
     await change('--network-policy', 'allow-all');

@@ -1,6 +1,6 @@
 import { settled, type Attempt, type Trial } from '../attempt.ts';
 import { icmp, ipv4, TCP, tcp, udp } from '../frames.ts';
-import { isOpen, otherTrial, packetTrial, stays } from '../judges.ts';
+import { escaped, isOpen, otherTrial, packetTrial, stays } from '../judges.ts';
 import { newToken, type Kit, type Shot } from '../kit.ts';
 import { strangeAddress } from '../site.ts';
 
@@ -28,6 +28,11 @@ export function packetAttempts(kit: Kit): Attempt[] {
       name: 'stray segments',
       expected: 'what belongs to no flow is dropped, also where a flow could begin',
       trials: strays(kit),
+    },
+    {
+      name: 'old flow after tightening',
+      expected: 'a change of policy ends the flows that it forbids',
+      trials: oldFlows(kit),
     },
   ];
 }
@@ -95,13 +100,22 @@ function strays(kit: Kit): Trial[] {
   return kinds.map(([what, flags]) => stays(`${what} to ${to}:22`, kit.tcp(to, 22, flags)));
 }
 
-/** What only becomes true in time. */
-export function laterAttempts(tightened: Attempt | undefined): Attempt[] {
-  return [
-    tightened ?? {
-      name: 'old flow after tightening',
-      expected: 'a change of policy ends the flows that it forbids',
-      trials: [settled('not judged', 'it would change the policy: --tighten')],
-    },
-  ];
+const MOST_FLOWS = 8;
+
+/** Flows that a change forbade: each is given one more packet, and nothing of it may leave. */
+function oldFlows(kit: Kit): Trial[] {
+  const flows = kit.site.oldFlows.slice(0, MOST_FLOWS);
+  if (flows.length === 0) {
+    const need = 'none is open: tighten the policy while one is, and audit again';
+    return [settled('not judged', need)];
+  }
+  return flows.map((flow) => {
+    const what = `${flow.protocol.toUpperCase()} ${flow.destination}:${flow.to}`;
+    const trial = stays(what, kit.inFlow(flow));
+    return {
+      what,
+      judge: (evidence) =>
+        evidence.flowed(flow) ? escaped('it goes on as before') : trial.judge(evidence),
+    };
+  });
 }
