@@ -62,7 +62,8 @@ export class Evidence {
         packet?.protocol === PROTOCOL.TCP &&
         packet.destination === address &&
         packet.to === port &&
-        (ours === 0 || packet.from === ours),
+        // One that never connected has no port that is known: a beginning to there is taken for its own.
+        (ours === 0 ? (packet.flags & (TCP.SYN | TCP.ACK)) === TCP.SYN : packet.from === ours),
     );
     return seen && this.#placeOf(seen.packet);
   }

@@ -97,15 +97,17 @@ function siteOf(context: Context, vm: VmRecord, { rebindingName }: AuditRequest)
  * go on by right when it holds that address no longer.
  */
 function oldFlows({ policy }: VmRecord, network: VmNetwork, world: VmSurroundings): OldFlow[] {
-  const judge = decider(policy, world);
+  // What the host's table holds leaves the VM's own by right.
+  const judge = decider(policy, { ...world, hostAddresses: [] });
   const { covers } = domainMatcher(policy.domains);
-  return flowsOf(network).flatMap((flow) => {
+  const forbidden = flowsOf(network).flatMap((flow): OldFlow[] => {
     const { protocol, destination, from, port, direct } = flow;
     if (!direct || from === undefined || port === undefined) return [];
     if (protocol !== 'tcp' && protocol !== 'udp') return [];
     if (judge(flow).verdict === 'allow' || (covers(protocol, port) && !isWeb(port))) return [];
     return [{ protocol, destination, from, to: port }];
   });
+  return forbidden.toSorted((a, b) => a.protocol.localeCompare(b.protocol));
 }
 
 /** Never by address under domain rules. */

@@ -108,6 +108,25 @@ describe('vmsan audit, on a real VM', () => {
 
   const nft = (...words: string[]) =>
     lab.exec(['ip', 'netns', 'exec', web.netns ?? '', 'nft', ...words], { check: true });
+  test('an old flow after tightening holds, and it tells when one goes on', async () => {
+    await change('--network-policy', 'allow-all');
+    const url = `http://${world.website.address}/drip`;
+    const flow = lab.spawn(['vmsan', 'exec', 'web', 'curl', '-sSN', '-m', '120', url]);
+    let received = 0;
+    flow.stdout!.on('data', (chunk: Buffer) => (received += chunk.length));
+    await until('the stream flows', () => received > 0, { deadlineMs: 30_000 });
+    await change('--network-policy', 'deny-all');
+    const holds = await audit();
+    assert.ok(holds.named('held').includes(OLD_FLOW), holds.text);
+    assert.match(holds.text, new RegExp(`${OLD_FLOW}: held: TCP ${world.website.address}:80`));
+    await nft('insert rule inet vmsan forward ct state established accept');
+    const seen = received;
+    await until('the stream goes on', () => received > seen, { deadlineMs: 30_000 });
+    const { named, text } = await audit();
+    assert.deepEqual(named('escaped'), [OLD_FLOW], text);
+    flow.kill('SIGKILL');
+  });
+
   /** A layer that is gone, by hand, and the attempts that tell. */
   const holes: { what: string; flags: string[]; nft: string[]; tell: string[] }[] = [
     {
@@ -193,25 +212,6 @@ describe('vmsan audit, on a real VM', () => {
       await change(...flags);
     });
   }
-
-  test('an old flow after tightening holds, and it tells when one goes on', async () => {
-    await change('--network-policy', 'allow-all');
-    const url = `http://${world.website.address}/drip`;
-    const flow = lab.spawn(['vmsan', 'exec', 'web', 'curl', '-sSN', '-m', '120', url]);
-    let received = 0;
-    flow.stdout!.on('data', (chunk: Buffer) => (received += chunk.length));
-    await until('the stream flows', () => received > 0, { deadlineMs: 30_000 });
-    await change('--network-policy', 'deny-all');
-    const holds = await audit();
-    assert.ok(holds.named('held').includes(OLD_FLOW), holds.text);
-    assert.match(holds.text, new RegExp(`${OLD_FLOW}: held: TCP ${world.website.address}:80`));
-    await nft('insert rule inet vmsan forward ct state established accept');
-    const seen = received;
-    await until('the stream goes on', () => received > seen, { deadlineMs: 30_000 });
-    const { named, text } = await audit();
-    assert.deepEqual(named('escaped'), [OLD_FLOW], text);
-    flow.kill('SIGKILL');
-  });
 
   test('it tells when the host’s own table does not hold', async () => {
     await change('--network-policy', 'allow-all');

@@ -100,7 +100,7 @@ function strays(kit: Kit): Trial[] {
   return kinds.map(([what, flags]) => stays(`${what} to ${to}:22`, kit.tcp(to, 22, flags)));
 }
 
-const MOST_FLOWS = 8;
+const MOST_FLOWS = 16;
 
 /** Flows that a change forbade: each is given one more packet, and nothing of it may leave. */
 function oldFlows(kit: Kit): Trial[] {
