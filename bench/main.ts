@@ -12,6 +12,7 @@ import { TREE } from '../test/lab/paths.ts';
 import type { DnsPlan } from './dns/inside.ts';
 import type { NetworksPlan } from './networks/inside.ts';
 import type { ProxyPlan } from './proxy/inside.ts';
+import { measureBandwidth } from './bandwidth/measure.ts';
 import { environment } from './environment.ts';
 import { parsePlan, USAGE, WITHOUT_VM, type Measured, type Plan } from './plan.ts';
 import { barsOf, tableOf } from './report.ts';
@@ -51,6 +52,7 @@ async function measure(plan: Plan): Promise<Measured> {
     const argv = [process.execPath, `${TREE}/bench/networks/inside.ts`, JSON.stringify(its)];
     measured.series.push(...(await inLab<Series[]>(argv)));
   }
+  if (plan.parts.includes('bandwidth')) measured.series.push(...(await measureBandwidth(lab)));
   return measured;
 }
 

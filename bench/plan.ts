@@ -3,10 +3,19 @@ import type { Accelerator } from '../src/vmm/vmm.ts';
 import type { Series } from './statistics.ts';
 import { Failure } from '../src/host/failure.ts';
 
-export const PARTS = ['create', 'list', 'exec', 'network', 'dns', 'proxy', 'networks'] as const;
+export const PARTS = [
+  'create',
+  'list',
+  'exec',
+  'network',
+  'dns',
+  'proxy',
+  'networks',
+  'bandwidth',
+] as const;
 export type Part = (typeof PARTS)[number];
-/** They need no VM. */
-export const WITHOUT_VM: readonly Part[] = ['dns', 'proxy', 'networks'];
+/** They need no VM, or have their own. */
+export const WITHOUT_VM: readonly Part[] = ['dns', 'proxy', 'networks', 'bandwidth'];
 
 /** What is measured, and how often. */
 export interface Plan {

@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import { readRate } from '../src/policy/bandwidth.ts';
 import type { Environment } from './environment.ts';
 import { summarize, type Series } from './statistics.ts';
 
@@ -65,6 +66,20 @@ export function barsOf(series: readonly Series[]): Bar[] {
       { name: 'networks/ready/250, median in ms', value: many!, atMost: 5 },
     );
   }
+  for (const { name, samples } of series) {
+    const wanted = /^bandwidth\/(\w+)$/.exec(name)?.[1];
+    if (wanted === undefined) continue;
+    const mbit = (readRate(wanted === 'vm' ? '50mbit' : wanted) ?? 0) / 1_000_000;
+    const off = Math.abs(summarize(samples).median / mbit - 1) * 100;
+    bars.push({ name: `${name}, % off the rate`, value: off, atMost: 3 });
+    const ping = find(`${name}/ping`);
+    if (ping === undefined || mbit < 5) continue;
+    bars.push({
+      name: `${ping.name}, median in ms`,
+      value: summarize(ping.samples).median,
+      atMost: 30,
+    });
+  }
   return bars;
 }
 
@@ -72,7 +87,7 @@ export function barsOf(series: readonly Series[]): Bar[] {
 export function tableOf(environment: Environment, series: readonly Series[]): string {
   const { cores, cpu, kernel, qemu, accelerator, node, build, loadBefore } = environment;
   const table = new Table({
-    head: ['', 'n', 'min', 'median', 'p99', 'max', 'milliseconds of'],
+    head: ['', 'n', 'min', 'median', 'p99', 'max', 'milliseconds of, or'],
     colAligns: ['left', 'right', 'right', 'right', 'right', 'right', 'left'],
     style: { head: [], border: [] },
     chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },

@@ -2,9 +2,9 @@
 export interface Series {
   /** A short name, unique in a report: `create/bare`. */
   name: string;
-  /** What one sample is, in a sentence for people. */
+  /** What one sample is, in a sentence for people; of another unit than milliseconds it says so. */
   what: string;
-  /** Milliseconds. */
+  /** Milliseconds, or what `what` says. */
   samples: number[];
 }
 

@@ -29,6 +29,9 @@ describe('settings', () => {
     ['VMSAN_RUN_DIR', 'run', 'VMSAN_RUN_DIR: must be an absolute path'],
     ['VMSAN_DNS', '192.0.2.53,resolver', 'VMSAN_DNS: must be an IPv4 address'],
     ['VMSAN_SUBNET_POOL', '172.16.0.1/16', 'VMSAN_SUBNET_POOL: must be an IPv4 network such as'],
+    ['VMSAN_METRICS', '0.0.0.0:9464', 'VMSAN_METRICS: must be a loopback address with a port'],
+    ['VMSAN_METRICS', '127.0.0.1', 'VMSAN_METRICS: must be a loopback address with a port'],
+    ['VMSAN_METRICS', '127.0.0.1:70000', 'VMSAN_METRICS: must be a loopback address with a port'],
     ['VMSAN_READY_NETWORKS', 'some', 'VMSAN_READY_NETWORKS: must be a number from 0 to 64'],
   ];
   for (const [name, value, says] of WRONG) {

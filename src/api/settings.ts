@@ -24,6 +24,8 @@ export interface Settings {
   accel: 'auto' | 'kvm' | 'tcg';
   /** Networks made ahead for VMs to come, while there is a VM. */
   readyNetworks: number;
+  /** A loopback address and port where a scraper gets metrics; empty: nowhere. */
+  metrics: string;
 }
 
 export const CONFIG_FILE = '/etc/vmsan/config.json';
@@ -45,6 +47,11 @@ const count = v.pipe(
   v.check((n) => Number.isInteger(n) && n >= 0 && n <= 64, 'must be a number from 0 to 64'),
 );
 
+const loopback = v.pipe(
+  v.string('must be 127.0.0.1:PORT'),
+  v.check(isLoopbackPort, 'must be a loopback address with a port, such as 127.0.0.1:9464'),
+);
+
 const entries = {
   stateDir: v.optional(path, '/var/lib/vmsan'),
   runDir: v.optional(path, '/run/vmsan'),
@@ -54,6 +61,7 @@ const entries = {
   dns: v.optional(v.array(resolver, 'must be a list of IPv4 addresses'), []),
   accel: v.optional(v.picklist(['auto', 'kvm', 'tcg'], 'must be auto, kvm or tcg'), 'auto'),
   readyNetworks: v.optional(count, 0),
+  metrics: v.optional(loopback, ''),
 };
 const schema = v.strictObject(entries, 'is not a setting');
 
@@ -67,6 +75,7 @@ const VARIABLES = {
   dns: 'VMSAN_DNS',
   accel: 'VMSAN_ACCEL',
   readyNetworks: 'VMSAN_READY_NETWORKS',
+  metrics: 'VMSAN_METRICS',
 } as const satisfies Record<keyof Settings, string>;
 
 /**
@@ -96,6 +105,14 @@ export function settingsEnv(settings: Settings): Record<string, string> {
       String(settings[key as keyof Settings]),
     ]),
   );
+}
+
+/** "" is none. */
+function isLoopbackPort(text: string): boolean {
+  const [address = '', port = '', ...more] = text.split(':');
+  if (text === '') return true;
+  if (more.length > 0 || !ipaddr.IPv4.isValidFourPartDecimal(address)) return false;
+  return address.startsWith('127.') && /^[1-9]\d{0,4}$/.test(port) && Number(port) < 65_536;
 }
 
 function readConfigFile(file: string): Record<string, unknown> {

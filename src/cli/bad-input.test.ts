@@ -104,6 +104,8 @@ test('help and version are results: on stdout, exit code 0', async () => {
     'inspect',
     'exec',
     'network',
+    'top',
+    'metrics',
     'explain',
     'rm',
     'doctor',

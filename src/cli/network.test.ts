@@ -14,6 +14,7 @@ test('network: shows, or replaces and prints the receipt', async () => {
   const requests: unknown[] = [];
   await using daemon = await fakeDaemon({
     getVm: () => ({ vm: WEB }),
+    getUsage: () => ({}),
     setNetwork: ({ policy, allowedDomains, allowedCidrs, deniedCidrs, dryRun }) => {
       requests.push({ policy, allowedDomains, allowedCidrs, deniedCidrs, dryRun });
       return {
@@ -40,6 +41,7 @@ test('network: shows, or replaces and prints the receipt', async () => {
     id: 'vm-00000001',
     name: 'web',
     network: DENY_JSON,
+    counters: null,
   });
   const change = [
     'network',

@@ -37,6 +37,16 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/network.ts'),
   },
   {
+    name: 'top',
+    summary: 'watch what microVMs use and send',
+    load: () => import('./commands/top.ts'),
+  },
+  {
+    name: 'metrics',
+    summary: 'print what microVMs use and send, for Prometheus',
+    load: () => import('./commands/metrics.ts'),
+  },
+  {
     name: 'explain',
     summary: 'say what a network policy makes of a name or an address',
     load: () => import('./commands/explain.ts'),

@@ -25,6 +25,7 @@ import { keepLookingAround } from './host-watch.ts';
 import { keepRenewing } from './lease-renewal.ts';
 import { Leases } from './leases.ts';
 import { becomeOnlyDaemon, forgetLock } from './lock.ts';
+import { serveMetrics } from './metrics-server.ts';
 import { makeNetworksAhead } from './networks-ahead.ts';
 import { reconcile } from './reconcile.ts';
 import { surroundingsOf } from './policy.ts';
@@ -46,6 +47,7 @@ async function main(): Promise<void> {
   for (const directory of [settings.stateDir, settings.runDir]) makeOpenDirectory(directory);
   becomeOnlyDaemon(settings.runDir);
   const context = openContext(settings);
+  await serveMetrics(context);
   // Takes a tenth of a second, which the first boot need not wait for.
   hostTscKhz().catch(() => {});
   context.traffic.keepOnly(context.store.vms().map(({ id }) => id));

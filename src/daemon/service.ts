@@ -6,8 +6,10 @@ import {
   type CreateVmResponseSchema,
   type NetworkSchema,
   type VmSchema,
+  type VmUsageSchema,
   type VmsanService,
 } from '../gen/vmsan/v1/vmsan_pb.js';
+import type { VmUsage } from '../api/usage.ts';
 import type { VmRecord } from '../store/store.ts';
 import { auditVm } from './audit.ts';
 import { networkOf, type Context } from './context.ts';
@@ -24,6 +26,7 @@ import { removeVm } from './remove.ts';
 import { startVm } from './start.ts';
 import { stopVm } from './stop.ts';
 import { trafficOf } from './traffic-request.ts';
+import { usageOfAll } from './usage.ts';
 import { waitForEnd, type Waited } from './wait.ts';
 
 /** What the service needs of the process it runs in. */
@@ -93,6 +96,17 @@ export function vmsanService(
         after: describeNetwork(after),
         ...closed,
         ...receipt,
+      };
+    },
+
+    async getUsage({ vm }) {
+      const { store } = context;
+      const records = vm === '' ? store.vms() : [findVm(store, vm)];
+      const states = new Map(records.map((record) => [record.id, describe(context, record).state]));
+      const vms = await usageOfAll(context, records);
+      return {
+        vms: vms.map((usage) => ({ ...describeUsage(usage), state: states.get(usage.id)! })),
+        atMs: performance.now(),
       };
     },
 
@@ -210,5 +224,17 @@ function describeNetwork(vm: VmRecord): MessageInitShape<typeof NetworkSchema> {
     allowedDomains: [...policy.domains],
     bandwidthOut: BigInt(bandwidth.out ?? 0),
     bandwidthIn: BigInt(bandwidth.in ?? 0),
+  };
+}
+
+function describeUsage(usage: VmUsage): MessageInitShape<typeof VmUsageSchema> {
+  return {
+    ...usage,
+    memoryBytes: BigInt(usage.memoryBytes),
+    sentBytes: BigInt(usage.sentBytes),
+    sentPackets: BigInt(usage.sentPackets),
+    receivedBytes: BigInt(usage.receivedBytes),
+    receivedPackets: BigInt(usage.receivedPackets),
+    drops: usage.drops.map(({ reason, packets }) => ({ reason, packets: BigInt(packets) })),
   };
 }

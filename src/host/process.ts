@@ -33,6 +33,19 @@ export function cpuSecondsOf(process: ProcessIdentity): number | null {
   return fields === null ? null : (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
+/** Bytes of the host's memory that a process has (VmRSS of proc_pid_status(5)); null when it is gone. */
+export function memoryOf(process: ProcessIdentity): number | null {
+  if (!isAlive(process)) return null;
+  try {
+    const status = readFileSync(`/proc/${process.pid}/status`, 'latin1');
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
+    return kib === undefined ? null : Number(kib) * 1024;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return null;
+    throw error;
+  }
+}
+
 /** The fields of proc_pid_stat(5) from the third on; null when there is no such process. */
 function statOf(pid: number): string[] | null {
   let stat: string;

@@ -13,19 +13,20 @@ import type { VmNetwork } from './plan.ts';
 /** The longest frame of a link with an MTU of 1500, as the kernel counts it. */
 const FRAME_BYTES = 1514;
 
+const BUCKET_MS = 20;
+
 /** The default of gso_max_size (linux/netdevice.h, GSO_LEGACY_MAX_SIZE). */
 const WHOLE_SEGMENT_BYTES = 65_536;
 
 /**
  * Token buckets (tc-tbf(8)): the bytes that may go at once, and those that may
- * wait. Ten milliseconds' worth at once, two frames at least; longer ones make
- * a ping wait at a low rate, and shorter ones lose time at a high one, when the
- * kernel comes late. Twenty milliseconds' worth may wait.
+ * wait. Twenty milliseconds' worth each, two and eight frames at least. What may
+ * wait is how long a ping waits behind a full queue; what may go at once makes
+ * up for a guest or a kernel that comes late, as on a busy host they do.
  */
 export function bucketOf(rate: number): { burst: number; limit: number } {
-  const bytesIn = (ms: number) => Math.round((rate / 8 / 1000) * ms);
-  const burst = Math.min(Math.max(bytesIn(10), 2 * FRAME_BYTES), 65_536);
-  return { burst, limit: Math.max(bytesIn(20), 8 * FRAME_BYTES) };
+  const bytes = Math.round((rate / 8 / 1000) * BUCKET_MS);
+  return { burst: Math.max(bytes, 2 * FRAME_BYTES), limit: Math.max(bytes, 8 * FRAME_BYTES) };
 }
 
 /**

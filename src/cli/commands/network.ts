@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { ResponseOf } from '../../api/calls.ts';
 import { withDaemon, type Daemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
+import { usageOf } from '../../api/usage.ts';
 import { Failure } from '../../host/failure.ts';
 import {
   addBandwidthFlags,
@@ -13,6 +14,7 @@ import { jsonFlag, LIST_FLAGS, refusedFlag } from '../args/flags.ts';
 import { addPolicyFlags, policyRequest, saysPolicy, type PolicyOptions } from '../args/policy.ts';
 import { rateText } from '../../policy/bandwidth.ts';
 import { differences, limitChanges, policyLine } from '../print/policy.ts';
+import { countRows } from '../print/usage.ts';
 import { table } from '../print/table.ts';
 import { printable, remark, say, sayJson } from '../print/text.ts';
 import { networkJson, vmJson } from '../print/vm.ts';
@@ -64,8 +66,14 @@ async function show(daemon: Daemon, name: string, options: Options): Promise<voi
   const { vm } = await daemon.call('getVm', { vm: name }, 30_000);
   if (vm === undefined) return;
   const { id, name: called, network: now } = vmJson(vm);
+  const { vms = [] } = await daemon.call('getUsage', { vm: id }, 30_000);
+  const { running, ...counts } = usageOf(vms[0] ?? {});
+  const { sentBytes, sentPackets, receivedBytes, receivedPackets, drops } = counts;
+  const counted = running
+    ? { sentBytes, sentPackets, receivedBytes, receivedPackets, drops }
+    : null;
   if (options.json) {
-    sayJson({ id, name: called, network: now });
+    sayJson({ id, name: called, network: now, counters: counted });
     return;
   }
   const list = (word: string, entries: readonly string[]) =>
@@ -81,6 +89,7 @@ async function show(daemon: Daemon, name: string, options: Options): Promise<voi
       ['generation', String(now.generation)],
       ['bandwidth out', rateText(now.bandwidth.out)],
       ['bandwidth in', rateText(now.bandwidth.in)],
+      ...(counted === null ? [] : countRows(counted)),
     ]),
   );
 }

@@ -87,7 +87,8 @@ export function networkJson(network: WireNetwork = {}): NetworkJson {
   };
 }
 
-function stateName(state: VmStateJson = 'VM_STATE_UNSPECIFIED'): string {
+/** As every command names a state. */
+export function stateName(state: VmStateJson = 'VM_STATE_UNSPECIFIED'): string {
   switch (state) {
     case 'VM_STATE_CREATING':
       return 'creating';

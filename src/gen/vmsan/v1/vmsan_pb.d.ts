@@ -1478,6 +1478,258 @@ export declare type SetNetworkResponseJson = {
 export declare const SetNetworkResponseSchema: GenMessage<SetNetworkResponse, {jsonType: SetNetworkResponseJson}>;
 
 /**
+ * @generated from message vmsan.v1.GetUsageRequest
+ */
+export declare type GetUsageRequest = Message<"vmsan.v1.GetUsageRequest"> & {
+  /**
+   * Empty: of all.
+   *
+   * @generated from field: string vm = 1;
+   */
+  vm: string;
+};
+
+/**
+ * @generated from message vmsan.v1.GetUsageRequest
+ */
+export declare type GetUsageRequestJson = {
+  /**
+   * Empty: of all.
+   *
+   * @generated from field: string vm = 1;
+   */
+  vm?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.GetUsageRequest.
+ * Use `create(GetUsageRequestSchema)` to create a new message.
+ */
+export declare const GetUsageRequestSchema: GenMessage<GetUsageRequest, {jsonType: GetUsageRequestJson}>;
+
+/**
+ * @generated from message vmsan.v1.GetUsageResponse
+ */
+export declare type GetUsageResponse = Message<"vmsan.v1.GetUsageResponse"> & {
+  /**
+   * @generated from field: repeated vmsan.v1.VmUsage vms = 1;
+   */
+  vms: VmUsage[];
+
+  /**
+   * When it was read, on a clock that runs evenly.
+   *
+   * @generated from field: double at_ms = 2;
+   */
+  atMs: number;
+};
+
+/**
+ * @generated from message vmsan.v1.GetUsageResponse
+ */
+export declare type GetUsageResponseJson = {
+  /**
+   * @generated from field: repeated vmsan.v1.VmUsage vms = 1;
+   */
+  vms?: VmUsageJson[];
+
+  /**
+   * When it was read, on a clock that runs evenly.
+   *
+   * @generated from field: double at_ms = 2;
+   */
+  atMs?: number | "NaN" | "Infinity" | "-Infinity";
+};
+
+/**
+ * Describes the message vmsan.v1.GetUsageResponse.
+ * Use `create(GetUsageResponseSchema)` to create a new message.
+ */
+export declare const GetUsageResponseSchema: GenMessage<GetUsageResponse, {jsonType: GetUsageResponseJson}>;
+
+/**
+ * @generated from message vmsan.v1.VmUsage
+ */
+export declare type VmUsage = Message<"vmsan.v1.VmUsage"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: vmsan.v1.VmState state = 3;
+   */
+  state: VmState;
+
+  /**
+   * It runs: of one that does not, the numbers are zero.
+   *
+   * @generated from field: bool running = 4;
+   */
+  running: boolean;
+
+  /**
+   * Processor time since its start.
+   *
+   * @generated from field: double cpu_seconds = 5;
+   */
+  cpuSeconds: number;
+
+  /**
+   * @generated from field: uint64 memory_bytes = 6;
+   */
+  memoryBytes: bigint;
+
+  /**
+   * Frames, with their headers, since its network was made: to the host, and to the guest.
+   *
+   * @generated from field: uint64 sent_bytes = 7;
+   */
+  sentBytes: bigint;
+
+  /**
+   * @generated from field: uint64 sent_packets = 8;
+   */
+  sentPackets: bigint;
+
+  /**
+   * @generated from field: uint64 received_bytes = 9;
+   */
+  receivedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 received_packets = 10;
+   */
+  receivedPackets: bigint;
+
+  /**
+   * @generated from field: repeated vmsan.v1.Drops drops = 11;
+   */
+  drops: Drops[];
+};
+
+/**
+ * @generated from message vmsan.v1.VmUsage
+ */
+export declare type VmUsageJson = {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: vmsan.v1.VmState state = 3;
+   */
+  state?: VmStateJson;
+
+  /**
+   * It runs: of one that does not, the numbers are zero.
+   *
+   * @generated from field: bool running = 4;
+   */
+  running?: boolean;
+
+  /**
+   * Processor time since its start.
+   *
+   * @generated from field: double cpu_seconds = 5;
+   */
+  cpuSeconds?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * @generated from field: uint64 memory_bytes = 6;
+   */
+  memoryBytes?: string;
+
+  /**
+   * Frames, with their headers, since its network was made: to the host, and to the guest.
+   *
+   * @generated from field: uint64 sent_bytes = 7;
+   */
+  sentBytes?: string;
+
+  /**
+   * @generated from field: uint64 sent_packets = 8;
+   */
+  sentPackets?: string;
+
+  /**
+   * @generated from field: uint64 received_bytes = 9;
+   */
+  receivedBytes?: string;
+
+  /**
+   * @generated from field: uint64 received_packets = 10;
+   */
+  receivedPackets?: string;
+
+  /**
+   * @generated from field: repeated vmsan.v1.Drops drops = 11;
+   */
+  drops?: DropsJson[];
+};
+
+/**
+ * Describes the message vmsan.v1.VmUsage.
+ * Use `create(VmUsageSchema)` to create a new message.
+ */
+export declare const VmUsageSchema: GenMessage<VmUsage, {jsonType: VmUsageJson}>;
+
+/**
+ * Packets that went no further.
+ *
+ * @generated from message vmsan.v1.Drops
+ */
+export declare type Drops = Message<"vmsan.v1.Drops"> & {
+  /**
+   * "bandwidth-out", "bandwidth-in": more came than may wait for a limit.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: uint64 packets = 2;
+   */
+  packets: bigint;
+};
+
+/**
+ * Packets that went no further.
+ *
+ * @generated from message vmsan.v1.Drops
+ */
+export declare type DropsJson = {
+  /**
+   * "bandwidth-out", "bandwidth-in": more came than may wait for a limit.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason?: string;
+
+  /**
+   * @generated from field: uint64 packets = 2;
+   */
+  packets?: string;
+};
+
+/**
+ * Describes the message vmsan.v1.Drops.
+ * Use `create(DropsSchema)` to create a new message.
+ */
+export declare const DropsSchema: GenMessage<Drops, {jsonType: DropsJson}>;
+
+/**
  * @generated from message vmsan.v1.ExplainRequest
  */
 export declare type ExplainRequest = Message<"vmsan.v1.ExplainRequest"> & {
@@ -2744,6 +2996,16 @@ export declare const VmsanService: GenService<{
     methodKind: "unary";
     input: typeof SetNetworkRequestSchema;
     output: typeof SetNetworkResponseSchema;
+  },
+  /**
+   * GetUsage answers what VMs use and have sent and received.
+   *
+   * @generated from rpc vmsan.v1.VmsanService.GetUsage
+   */
+  getUsage: {
+    methodKind: "unary";
+    input: typeof GetUsageRequestSchema;
+    output: typeof GetUsageResponseSchema;
   },
   /**
    * Explain says what the policy of a VM makes of a target now, or what a policy
