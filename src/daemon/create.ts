@@ -64,13 +64,15 @@ export async function createVm(
   return vm;
 }
 
-/** Runs what boots a guest when few others boot. */
-export function inTurn<T>(
-  { boots }: Context,
+/** Runs what boots a guest when few others boot; says what the guest then finds shut. */
+export async function inTurn<T>(
+  { boots, sharedNetwork }: Context,
   progress: BootProgress,
   boot: () => Promise<T>,
 ): Promise<T> {
-  return boots.run(boot, () => progress.step('wait until others have booted'));
+  const booted = await boots.run(boot, () => progress.step('wait until others have booted'));
+  for (const refusal of sharedNetwork.refusals) progress.notice(`${refusal}; see vmsan doctor`);
+  return booted;
 }
 
 function creationSteps(

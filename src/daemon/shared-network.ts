@@ -12,6 +12,7 @@ import { findingWords } from '../net/firewall/words.ts';
 import { hostSignature } from '../net/host-signature.ts';
 import { LoadedTable } from '../net/loaded-table.ts';
 import type { HostNetwork, VmNetwork } from '../net/plan.ts';
+import { keepRoutesToVms, removeRoutingRule } from '../net/routing-rule.ts';
 import { routedNetworks } from '../net/routes.ts';
 import type { Policy } from '../policy/policy.ts';
 import { Gate, type GuestView } from './gate.ts';
@@ -86,6 +87,11 @@ export class SharedNetwork {
 
   get gatePid(): number {
     return this.#gate?.process.pid ?? 0;
+  }
+
+  /** What other firewalls refuse of VMs' packets all the same, in words. */
+  get refusals(): readonly string[] {
+    return this.#refusals;
   }
 
   /** The slots of networks that are no VM's yet. */
@@ -195,6 +201,8 @@ export class SharedNetwork {
       this.#table.forget();
       this.#passes = false;
       await this.#apply();
+      const vms = [...this.#attached.values()].map(({ network }) => network);
+      await keepRoutesToVms(this.#host, vms);
       return ms;
     });
   }
@@ -301,6 +309,7 @@ export class SharedNetwork {
     await gate?.stop();
     try {
       await removePasses();
+      await removeRoutingRule(this.#host);
     } finally {
       await clearHostNetwork(this.#host, this.#lent, this.#table);
     }

@@ -13,18 +13,19 @@ import { fetch, lookUp } from './wired/programs.ts';
 /** The watch looks every two seconds, on a busy machine later. */
 const SOON = { deadlineMs: 30_000 };
 const page = `http://${world.website.address}/`;
-const SYSCTLS = 'cd /proc/sys/net/ipv4/conf && grep . */forwarding */rp_filter ../ip_forward';
+const SETTINGS =
+  'ip -4 rule; cd /proc/sys/net/ipv4/conf && grep . */forwarding */rp_filter ../ip_forward';
 
 describe('a host that is not simple, or changes while a VM runs', () => {
   let lab: Lab;
   let networks: WiredNetworks;
-  let sysctlsBefore: string;
+  let settingsBefore: string;
 
   before(async () => {
     lab = await Lab.start();
     await lab.assertNoWayOut();
     networks = await WiredNetworks.start(lab);
-    sysctlsBefore = await sh(SYSCTLS);
+    settingsBefore = await sh(SETTINGS);
     await networks.add(1, 'allow-all');
   });
   after(async () => {
@@ -76,6 +77,14 @@ describe('a host that is not simple, or changes while a VM runs', () => {
           sh(`ip rule delete table main suppress_prefixlength 0
             ip rule delete not fwmark 51820 table 51820
             ip route delete default table 51820`),
+      },
+      'in a table before all others': {
+        up: () =>
+          sh(`ip route add default via ${vpn.gateway} dev tun0 table 200
+            ip rule add preference 100 lookup 200`),
+        down: () =>
+          sh(`ip rule delete preference 100 lookup 200
+            ip route delete default table 200`),
       },
     };
 
@@ -155,15 +164,15 @@ describe('a host that is not simple, or changes while a VM runs', () => {
       /lent_links \{[^}]*elements/.test(await sh('nft list table inet vmsan'));
     await until('its links forward for others again', async () => !(await lent()), SOON);
     await networks.do({ do: 'remove', slot: 1 });
-    assert.match(await sh(SYSCTLS), /^eth0\/forwarding:1$/m);
+    assert.match(await sh(SETTINGS), /^eth0\/forwarding:1$/m);
     await sh('echo 0 >/proc/sys/net/ipv4/ip_forward');
-    assert.equal(await sh(SYSCTLS), sysctlsBefore);
+    assert.equal(await sh(SETTINGS), settingsBefore);
   });
 
   test('every setting is as it was when the last VM goes', async () => {
     await networks.add(2, 'allow-all');
-    assert.notEqual(await sh(SYSCTLS), sysctlsBefore);
+    assert.notEqual(await sh(SETTINGS), settingsBefore);
     await networks.do({ do: 'remove', slot: 2 });
-    assert.equal(await sh(SYSCTLS), sysctlsBefore);
+    assert.equal(await sh(SETTINGS), settingsBefore);
   });
 });

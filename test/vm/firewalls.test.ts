@@ -38,4 +38,29 @@ describe('a VM on a host with ufw, Docker and firewalld', () => {
     assert.equal(await rulesOf(lab), rules);
     assert.equal(await hostState(lab), state);
   });
+
+  test('beside a kill switch create says what stays shut, and doctor how to open it', async () => {
+    await lab.exec(['iptables-nft', '-A', 'FORWARD', '-o', 'tun0', '-j', 'ACCEPT'], {
+      check: true,
+    });
+    const create = ['create', '--name', 'safe', '--network-policy', 'allow-all'];
+    const { stderr } = await lab.vmsan(create, { check: true });
+    assert.match(stderr, /lets what VMs send out by tun0 alone.*; see vmsan doctor/);
+    const { stdout } = await lab.vmsan(['doctor']);
+    const hint = /hint: to let it out all the same: (iptables-nft .*)/.exec(stdout)?.[1];
+    assert.ok(hint !== undefined, stdout);
+    const byAddress = [
+      'exec',
+      'safe',
+      'curl',
+      '-sSf',
+      '-m',
+      '5',
+      `http://${world.website.address}/`,
+    ];
+    assert.notEqual((await lab.vmsan(byAddress)).exitCode, 0);
+    await lab.exec(['sh', '-c', hint], { check: true });
+    await lab.vmsan(byAddress, { check: true });
+    await lab.vmsan(['rm', '--force', 'safe'], { check: true });
+  });
 });
