@@ -105,8 +105,8 @@ function keyOf({ table, base, kind }: Finding): string {
 async function putPass({ table, kind, judgement }: Finding): Promise<void> {
   if (judgement.verdict !== 'refused') return;
   const { tool } = table;
-  if (tool === 'nft') nftables(undefined, nftPass(table, kind, judgement));
-  else await run([tool, '-w', '-t', 'filter', ...iptablesPass(kind, judgement)]);
+  if (tool === 'nft') nftables(undefined, nftPass(table, kind, judgement, 'vmsan'));
+  else await run([tool, '-w', '-t', 'filter', ...iptablesPass(kind, judgement, 'vmsan')]);
 }
 
 /** @returns how many rules it removed */

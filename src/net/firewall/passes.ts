@@ -26,15 +26,23 @@ export interface Place {
   at: number | null;
 }
 
-/** One nft command that puts a pass into a table. */
-export function nftPass(table: FilterTable, kind: Kind, { chain, at }: Place): string {
+/**
+ * One nft command that puts a pass into a table.
+ * @param by whose it is; a person's is not taken away by us
+ */
+export function nftPass(
+  table: FilterTable,
+  kind: Kind,
+  { chain, at }: Place,
+  by: 'vmsan' | 'person',
+): string {
   const words = [
     ...(kind.from === 'vm' ? [`iifname "${VM_LINK_PREFIX}*"`] : []),
     ...(kind.to === 'vm' ? [`oifname "${VM_LINK_PREFIX}*"`] : []),
     ...(kind.source === null ? [] : [`ip saddr ${kind.source}`]),
     ...(kind.destination === null ? [] : [`ip daddr ${kind.destination}`]),
     ...stateWords(table, kind),
-    `counter accept comment "${TAG}${kind.name}"`,
+    by === 'vmsan' ? `counter accept comment "${TAG}${kind.name}"` : 'counter accept',
   ];
   const where = `${tableWords(table)} ${chain}`;
   const put = at === null ? `add rule ${where}` : `insert rule ${where} handle ${at}`;
@@ -52,7 +60,7 @@ function stateWords({ family, name }: FilterTable, { state }: Kind): string[] {
 }
 
 /** The arguments of iptables that put a pass into its filter table. */
-export function iptablesPass(kind: Kind, { chain, at }: Place): string[] {
+export function iptablesPass(kind: Kind, { chain, at }: Place, by: 'vmsan' | 'person'): string[] {
   return [
     ...(at === null ? ['-A', chain] : ['-I', chain, String(at)]),
     ...(kind.source === null ? [] : ['-s', kind.source]),
@@ -60,7 +68,8 @@ export function iptablesPass(kind: Kind, { chain, at }: Place): string[] {
     ...(kind.from === 'vm' ? ['-i', `${VM_LINK_PREFIX}+`] : []),
     ...(kind.to === 'vm' ? ['-o', `${VM_LINK_PREFIX}+`] : []),
     ...iptablesState(kind),
-    ...['-m', 'comment', '--comment', TAG + kind.name, '-j', 'ACCEPT'],
+    ...(by === 'vmsan' ? ['-m', 'comment', '--comment', TAG + kind.name] : []),
+    ...['-j', 'ACCEPT'],
   ];
 }
 

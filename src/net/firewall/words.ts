@@ -21,8 +21,8 @@ export function remedyFor({ table, kind, judgement }: Finding): string {
   }
   const place = judgement.verdict === 'confined' ? judgement.otherwise : judgement;
   return table.tool === 'nft'
-    ? `nft '${nftPass(table, kind, place)}'`
-    : [table.tool, ...iptablesPass(kind, place)].join(' ');
+    ? `nft '${nftPass(table, kind, place, 'person')}'`
+    : [table.tool, ...iptablesPass(kind, place, 'person')].join(' ');
 }
 
 /** Who made a table, by the names that they give their tables and chains. */
