@@ -53,9 +53,19 @@ export async function addPasses(host: HostNetwork): Promise<Finding[]> {
   }
 }
 
+/** A firewall that is reloaded meanwhile may take its rules away itself. */
+const TRIES = 3;
+
 /** Takes every pass out again. */
 export async function removePasses(): Promise<void> {
-  for (const table of await foreignTables()) await removeFrom(table, isPass);
+  for (let left = TRIES; ; left -= 1) {
+    try {
+      for (const table of await foreignTables()) await removeFrom(table, isPass);
+      return;
+    } catch (error) {
+      if (left === 1) throw error;
+    }
+  }
 }
 
 function findingsOf(host: HostNetwork, table: FilterTable): Finding[] {

@@ -49,12 +49,12 @@ export function nftPass(
   return `${put} ${words.join(' ')}`;
 }
 
-/**
- * A table `ip filter` may be iptables', which takes no rule for another that it
- * cannot read, and cannot read a `ct` of nft's (iptables 1.8.9).
- */
+/** iptables' own tables, where nftables is asked because iptables is not there or does not know them. */
+const IPTABLES = new Set(['filter', 'mangle', 'raw', 'security']);
+
+/** iptables takes no rule for a table with one that it cannot read: a `ct` of nft's, say (1.8.9). */
 function stateWords({ family, name }: FilterTable, { state }: Kind): string[] {
-  if (family === 'ip' && name === 'filter') return [];
+  if (family === 'ip' && IPTABLES.has(name)) return [];
   if (state === 'established') return ['ct state established,related'];
   return state === 'dnat' ? ['ct status dnat'] : [];
 }

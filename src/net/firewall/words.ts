@@ -10,7 +10,8 @@ export function findingWords({ table, base, kind, judgement, passed, error }: Fi
   if (judgement.verdict === 'confined') {
     return `${whose} lets ${kind.what} out by ${judgement.link} alone, and vmsan leaves that as it is`;
   }
-  const why = error === undefined || error === '' ? '' : ` (${error})`;
+  // nft shows the command too, on further lines.
+  const why = error === undefined || error === '' ? '' : ` (${error.split('\n')[0]})`;
   return `${whose} refuses ${kind.what}${why}`;
 }
 
