@@ -214,7 +214,7 @@ describe('vmsan audit, on a real VM', () => {
     const rules = ['to_host', 'listening'].map((chain) => `flush chain inet vmsan ${chain}`);
     await lab.exec(['nft', rules.join('; ')], { check: true });
     const { named, text, exitCode } = await audit();
-    assert.deepEqual(named('escaped'), ['host services'], text);
+    assert.ok(named('escaped').includes('host services'), text);
     assert.equal(exitCode, 1);
   });
 
