@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Seen } from '../net/observe.ts';
 import { readPolicy } from '../policy/policy.ts';
-import { countedSince, explainer, NOTHING_READ, since } from './traffic-kernel.ts';
+import {
+  countedSince,
+  droppedUntil,
+  explainer,
+  NOTHING_READ,
+  since,
+  type LastRead,
+} from './traffic-kernel.ts';
 
 const WORLD = {
   vmPools: ['172.16.0.0/16', '10.200.0.0/16'],
@@ -72,6 +79,25 @@ test('where the host has the last word, it has; where a name held the address, t
   };
   const { verdict, reason } = explainer(policy, { ...WORLD, learned })(seen, 1);
   assert.deepEqual([verdict, reason], ['deny', 'no allowed name held it then']);
+});
+
+test('what was dropped adds up by reason, whichever counter begins anew', () => {
+  const at = (refused: number, vlan: number) =>
+    new Map([
+      ['refused', { packets: refused, bytes: 0 }],
+      ['vlan_frame', { packets: vlan, bytes: 0 }],
+    ]);
+  let last: LastRead = NOTHING_READ;
+  const totals = [at(3, 1), at(5, 1), at(2, 4)].map((counters) => {
+    const read = Object.fromEntries([...counters].map(([name, { packets }]) => [name, packets]));
+    last = { counters: read, seen: {}, dropped: droppedUntil(counters, last) };
+    return last.dropped;
+  });
+  assert.deepEqual(totals, [
+    { policy: 3, frames: 1, caps: 0 },
+    { policy: 5, frames: 1, caps: 0 },
+    { policy: 7, frames: 4, caps: 0 },
+  ]);
 });
 
 test('counters are told by how much they grew, or whole when they are new', () => {

@@ -10,6 +10,27 @@ export interface LastRead {
   counters: Record<string, number>;
   /** Packets, by destination. */
   seen: Record<string, number>;
+  /** Packets that went no further since the VM's network was made, whatever was loaded anew; by reason. */
+  dropped?: Record<string, number>;
+}
+
+/** Why packets of a VM go no further, in a word, and which counters tell of them. */
+const REASONS: Readonly<Record<string, readonly string[]>> = {
+  policy: ['refused', 'stray'],
+  frames: ['foreign_mac', 'foreign_ip', 'foreign_arp', 'ipv6_frame', 'vlan_frame', 'other_frame'],
+  caps: ['new_flows_over', 'open_flows_over', 'queries_over'],
+};
+
+/** What had been dropped at the last look, and what was since. */
+export function droppedUntil(
+  counters: ReadonlyMap<string, Count>,
+  last: LastRead,
+): Record<string, number> {
+  const totals = Object.entries(REASONS).map(([reason, names]) => {
+    const news = names.reduce((sum, name) => sum + since(counters, last, name), 0);
+    return [reason, (last.dropped?.[reason] ?? 0) + news];
+  });
+  return Object.fromEntries(totals) as Record<string, number>;
 }
 
 export const NOTHING_READ: LastRead = { counters: {}, seen: {} };

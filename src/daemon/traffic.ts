@@ -1,6 +1,6 @@
 import type { DecisionBatch } from '../gen/vmsan/v1/gate_pb.js';
 import { messageOf } from '../host/failure.ts';
-import { forgetSeen, readCounters, readSeen, type Count, type Seen } from '../net/observe.ts';
+import { forgetSeen, readCounters, readSeen, type Seen } from '../net/observe.ts';
 import type { HostNetwork, VmNetwork } from '../net/plan.ts';
 import { SEEN } from '../net/vm-seen.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -15,6 +15,7 @@ import {
   explainer,
   keyOf,
   more,
+  droppedUntil,
   NOTHING_READ,
   since,
   type LastRead,
@@ -108,10 +109,11 @@ export class Traffic {
    * @param network so was its network
    */
   begin(id: string, { network = false } = {}): void {
-    const { counters } = this.#lastRead(id);
+    const { counters, dropped = {} } = this.#lastRead(id);
     const { refused, passed, ...kept } = counters;
     void [refused, passed];
-    this.#remember(id, { counters: network ? {} : kept, seen: {} });
+    const going = network ? { counters: {}, dropped: {} } : { counters: kept, dropped };
+    this.#remember(id, { ...going, seen: {} });
   }
 
   /** What was decided for a VM, newest last. Looks. */
@@ -127,10 +129,10 @@ export class Traffic {
     return { entries: sum.entries(), leftOut };
   }
 
-  /** Counters of a VM's netns, since its network was made. @throws when it does not run */
-  counters(id: string): Map<string, Count> {
-    const watched = this.#running(id);
-    return watched === undefined ? new Map() : readCounters(watched.network);
+  /** Packets of a VM that went no further since its network was made, by reason. Looks. */
+  dropped(id: string): Record<string, number> {
+    this.look(id);
+    return this.#lastRead(id).dropped ?? {};
   }
 
   /** What there is, and then what comes, until the signal or the VM's end. */
@@ -193,6 +195,7 @@ export class Traffic {
     const read: LastRead = {
       counters: Object.fromEntries([...counters].map(([name, { packets }]) => [name, packets])),
       seen: { ...last.seen },
+      dropped: droppedUntil(counters, last),
     };
     let explain: ReturnType<typeof explainer> | undefined;
     for (const each of countedSince(counters, last, nowMs)) this.#add(id, each);

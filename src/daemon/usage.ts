@@ -41,9 +41,11 @@ async function usageOfVm(context: Context, vm: VmRecord): Promise<VmUsage> {
 /** By reason; those of limits are there while there are limits. */
 async function dropsOf(context: Context, vm: VmRecord): Promise<Drops[]> {
   const limits = await readLimitDrops(networkOf(context, vm), vm.bandwidth);
-  return (['out', 'in'] as const).flatMap((way) =>
+  const ofLimits = (['out', 'in'] as const).flatMap((way) =>
     vm.bandwidth[way] === null ? [] : [{ reason: `bandwidth-${way}`, packets: limits[way] }],
   );
+  const others = Object.entries(context.traffic.dropped(vm.id));
+  return [...others.map(([reason, packets]) => ({ reason, packets })), ...ofLimits];
 }
 
 const NOTHING: VmUsage = {

@@ -13,20 +13,22 @@ import type { VmNetwork } from './plan.ts';
 /** The longest frame of a link with an MTU of 1500, as the kernel counts it. */
 const FRAME_BYTES = 1514;
 
-const BUCKET_MS = 20;
-
 /** The default of gso_max_size (linux/netdevice.h, GSO_LEGACY_MAX_SIZE). */
 const WHOLE_SEGMENT_BYTES = 65_536;
 
 /**
  * Token buckets (tc-tbf(8)): the bytes that may go at once, and those that may
- * wait. Twenty milliseconds' worth each, two and eight frames at least. What may
- * wait is how long a ping waits behind a full queue; what may go at once makes
- * up for a guest or a kernel that comes late, as on a busy host they do.
+ * wait. Fifty milliseconds' worth may go at once, two frames at least: it makes
+ * up for a guest or a kernel that comes late, as on a busy host they do, and is
+ * half a percent of ten seconds. Twenty milliseconds' worth may wait, eight frames
+ * at least: so long a ping waits behind a full queue.
  */
 export function bucketOf(rate: number): { burst: number; limit: number } {
-  const bytes = Math.round((rate / 8 / 1000) * BUCKET_MS);
-  return { burst: Math.max(bytes, 2 * FRAME_BYTES), limit: Math.max(bytes, 8 * FRAME_BYTES) };
+  const bytesIn = (ms: number) => Math.round((rate / 8 / 1000) * ms);
+  return {
+    burst: Math.max(bytesIn(50), 2 * FRAME_BYTES),
+    limit: Math.max(bytesIn(20), 8 * FRAME_BYTES),
+  };
 }
 
 /**

@@ -56,8 +56,12 @@ test('limits change while it runs, only when they are named, and a policy only w
   assert.deepEqual(await rates(), { out: 50_000_000, in: 20_000_000 });
   const { stdout } = await lab.vmsan(['network', 'web', '--bandwidth', '5mbit'], { check: true });
   assert.match(stdout, /^web: bandwidth out: 50mbit -> 5mbit \(in force after \d+\.\d ms\)\n$/);
-  const { network } = await lab.vmsanJson<Shown>(['network', 'web']);
-  assert.partialDeepStrictEqual(network, { policy: 'deny-all', generation: 2 });
+  await lab.vmsan(['exec', 'web', 'ping', '-c3', '-i0.2', '-W1', world.website.address]);
+  await lab.vmsan(['network', 'web', '--network-policy', 'deny-all'], { check: true });
+  const { network, counters } = await lab.vmsanJson<Shown>(['network', 'web']);
+  const refused = counters.drops.find(({ reason }) => reason === 'policy')?.packets ?? 0;
+  assert.ok(refused >= 3, `${refused} refused, and counted across a change of policy`);
+  assert.partialDeepStrictEqual(network, { policy: 'deny-all', generation: 3 });
 });
 
 test('a daemon that starts sets them again, whatever is there', async () => {

@@ -1692,7 +1692,9 @@ export declare const VmUsageSchema: GenMessage<VmUsage, {jsonType: VmUsageJson}>
  */
 export declare type Drops = Message<"vmsan.v1.Drops"> & {
   /**
-   * "bandwidth-out", "bandwidth-in": more came than may wait for a limit.
+   * "policy": the policy of then refused it; "frames": no frame of the guest's
+   * own; "caps": too many flows or queries; "bandwidth-out", "bandwidth-in":
+   * more came than may wait for a limit.
    *
    * @generated from field: string reason = 1;
    */
@@ -1711,7 +1713,9 @@ export declare type Drops = Message<"vmsan.v1.Drops"> & {
  */
 export declare type DropsJson = {
   /**
-   * "bandwidth-out", "bandwidth-in": more came than may wait for a limit.
+   * "policy": the policy of then refused it; "frames": no frame of the guest's
+   * own; "caps": too many flows or queries; "bandwidth-out", "bandwidth-in":
+   * more came than may wait for a limit.
    *
    * @generated from field: string reason = 1;
    */
