@@ -113,10 +113,10 @@ function changeSteps(
     {
       name: 'tell the gate',
       do: async () => {
-        ended.connectionsClosed += await context.sharedNetwork.changePolicy(id, policy, generation);
+        ended.connectionsClosed += await context.sharedNetwork.change(id, after);
       },
       undo: async () => {
-        await context.sharedNetwork.changePolicy(id, before.policy, before.generation);
+        await context.sharedNetwork.change(id, before);
       },
     },
     {

@@ -15,6 +15,7 @@ import type { HostNetwork, VmNetwork } from '../net/plan.ts';
 import { keepRoutesToVms, removeRoutingRule } from '../net/routing-rule.ts';
 import { routedNetworks } from '../net/routes.ts';
 import type { Policy } from '../policy/policy.ts';
+import type { PublishedPort } from '../policy/published-ports.ts';
 import { Gate, type GuestView } from './gate.ts';
 import { surroundingsOf } from './policy.ts';
 import { ReadyNetworks, type ReadyNetwork } from './ready-networks.ts';
@@ -31,6 +32,7 @@ export interface Attachment {
   policy: Policy;
   /** The policy's. */
   generation: number;
+  ports: readonly PublishedPort[];
 }
 
 /**
@@ -134,14 +136,16 @@ export class SharedNetwork {
   }
 
   /**
-   * Tells the gate of a VM's new policy, and the host's table of what it opens of the host.
+   * Tells the gate of a VM's new policy, and the host's table of what it opens of the host and
+   * of its published ports.
    * @returns how many proxied connections that ended
    */
-  changePolicy(id: string, policy: Policy, generation: number): Promise<number> {
+  change(id: string, changes: Omit<Attachment, 'network'>): Promise<number> {
     return this.#turn.run(async () => {
       const attachment = this.#attached.get(id);
       if (attachment === undefined) return 0;
-      const changed = { ...attachment, policy, generation };
+      const { policy, generation, ports } = changes;
+      const changed = { ...attachment, policy, generation, ports };
       this.#attached.set(id, changed);
       let ended = 0;
       if (hostRulesOf(attachment) !== hostRulesOf(changed)) ended += await this.#apply();
@@ -257,6 +261,9 @@ export class SharedNetwork {
         upstreams: this.#upstreams(),
         opened: [...this.#attached.values()].flatMap(openingsOf),
         dialable: [...this.#attached.values()].flatMap(({ policy }) => dialableOf(policy)),
+        published: [...this.#attached.values()].flatMap(({ network: vm, ports }) =>
+          ports.map((port) => ({ vm, port })),
+        ),
       },
       this.#lent,
       this.#table,
@@ -323,7 +330,7 @@ function dialableOf(policy: Policy): readonly string[] {
 
 /** What of a VM's policy is in the host's table, to be compared. */
 function hostRulesOf(attachment: Attachment): string {
-  return JSON.stringify([openingsOf(attachment), dialableOf(attachment.policy)]);
+  return JSON.stringify([openingsOf(attachment), dialableOf(attachment.policy), attachment.ports]);
 }
 
 /** The host's own addresses are opened one by one; of link-local, what the host forwards needs nothing. */

@@ -15,6 +15,7 @@ function text(rules: Partial<HostRules>): string {
     upstreams: [],
     dialable: [],
     opened: [],
+    published: [],
     lentLinks: [],
     ...rules,
   });

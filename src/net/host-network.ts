@@ -1,7 +1,13 @@
 import { ipBatch, ipJson } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
 import { writeSysctl } from '../host/sysctl.ts';
-import { NO_HOST_RULESET, renderHostRuleset, type Opening, type Upstream } from './host-ruleset.ts';
+import {
+  NO_HOST_RULESET,
+  renderHostRuleset,
+  type Opening,
+  type Publication,
+  type Upstream,
+} from './host-ruleset.ts';
 import { readForwarding, uplinksNow } from './uplinks.ts';
 import type { LoadedTable } from './loaded-table.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
@@ -31,6 +37,7 @@ export interface WantedHostNetwork {
   upstreams: readonly Upstream[];
   opened: readonly Opening[];
   dialable: readonly string[];
+  published: readonly Publication[];
 }
 
 /**

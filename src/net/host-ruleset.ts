@@ -1,5 +1,6 @@
 import { NEVER_REACHABLE, PRIVATE_NETWORKS } from '../policy/never.ts';
 import { mergeCidrs } from '../policy/cidr.ts';
+import type { PublishedPort } from '../policy/published-ports.ts';
 import { CLOSED_FLOW_SECONDS } from './vm-caps.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
 
@@ -16,6 +17,8 @@ export interface HostRules {
   dialable: readonly string[];
   /** Addresses of the host's own that a VM's policy opens to it. */
   opened: readonly Opening[];
+  /** Ports of the host's that lead to guests; no two the same. */
+  published: readonly Publication[];
   /** Interfaces on which we switched forwarding on. */
   lentLinks: readonly string[];
 }
@@ -23,6 +26,11 @@ export interface HostRules {
 export interface Opening {
   vm: VmNetwork;
   address: string;
+}
+
+export interface Publication {
+  vm: VmNetwork;
+  port: PublishedPort;
 }
 
 export interface Upstream {
@@ -75,6 +83,28 @@ table inet vmsan {
     'ipv4_addr . inet_service',
     rules.upstreams.map(({ address, port }) => `${address} . ${port}`),
   )}
+  # Published ports: those on every address of the host's, those on one, and where they lead.
+  ${map(
+    'published',
+    'inet_proto . inet_service : ipv4_addr . inet_service',
+    rules.published
+      .filter(({ port }) => port.address === null)
+      .map(({ vm, port }) => `${hostSide(port)} : ${vm.guestIp} . ${port.guestPort}`),
+  )}
+  ${map(
+    'published_at',
+    'ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service',
+    rules.published
+      .filter(({ port }) => port.address !== null)
+      .map(
+        ({ vm, port }) => `${port.address} . ${hostSide(port)} : ${vm.guestIp} . ${port.guestPort}`,
+      ),
+  )}
+  ${set('published_to', 'ipv4_addr . inet_proto . inet_service', [
+    ...new Set(
+      rules.published.map(({ vm, port }) => `${vm.guestIp} . ${port.protocol} . ${port.guestPort}`),
+    ),
+  ])}
   # Where the gate dials nothing, whatever a name resolves to; and what of the second is allowed.
   ${networks('never', [host.pools.subnetPool, host.pools.transitPool, ...NEVER_REACHABLE])}
   ${networks('private', PRIVATE_NETWORKS)}
@@ -101,6 +131,8 @@ table inet vmsan {
   # other, and the gate hears VM links only.
   chain sources {
     type filter hook prerouting priority raw; policy accept;
+    # A link with published ports carries answers to 127.0.0.1 (route_localnet); none is sent to it.
+    iifname != "lo" ip daddr 127.0.0.0/8 drop
     iifname @vm_links goto known_source
     # How the gate hears that it may not dial something: see from_gate.
     iifname "lo" ip daddr ${gateIp} tcp flags rst accept
@@ -118,6 +150,8 @@ table inet vmsan {
     iifname @vm_links goto to_host
   }
   chain to_host {
+    # Answers to who came by a published port from the host itself.
+    ct state established,related ct direction reply ct status dnat accept
     ip daddr . meta l4proto . th dport @listeners goto gate
     iifname . ip daddr @host_open accept
     fib daddr type local goto refuse
@@ -128,6 +162,7 @@ table inet vmsan {
     iifname @vm_links goto listening
   }
   chain listening {
+    ct state established,related ct direction reply ct status dnat accept
     ip daddr . meta l4proto . th dport @listeners goto gate
     iifname . ip daddr @host_open accept
     goto refuse
@@ -152,8 +187,26 @@ table inet vmsan {
   }
   chain entering {
     ct state established,related accept
-    ct status dnat accept
+    # By a published port, and no other way.
+    ct status dnat ip daddr . meta l4proto . th dport @published_to accept
     drop
+  }
+
+  # Not from VMs: no guest reaches another by way of the host.
+  chain publish {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname != @vm_links fib daddr type local goto to_guest
+  }
+  # dstnat has no name in this hook.
+  chain publish_here {
+    type nat hook output priority -100; policy accept;
+    meta skuid ${host.gateUid} return
+    ip saddr ${gateIp} return
+    fib daddr type local goto to_guest
+  }
+  chain to_guest {
+    dnat ip to ip daddr . meta l4proto . th dport map @published_at
+    dnat ip to meta l4proto . th dport map @published
   }
 
   # The gate reads hostile bytes: it talks to guests, to its resolvers, and for
@@ -165,6 +218,8 @@ table inet vmsan {
     # what it dials at its own address is no dialling.
     ip saddr ${gateIp} ip daddr ${gateIp} tcp flags rst accept
     ip saddr ${gateIp} goto from_gate
+    # By address: what is turned here has not left its first interface yet.
+    ip daddr @guests goto entering
   }
   chain from_gate {
     meta l4proto tcp ct timeout set "ended"
@@ -179,10 +234,18 @@ table inet vmsan {
     goto refuse
   }
 
+  # What is for a guest whose link is gone goes nowhere else.
+  chain astray {
+    type filter hook postrouting priority filter; policy accept;
+    ip daddr @guests oifname != @vm_links drop
+  }
+
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr @guests oifname != @vm_links masquerade
     ip saddr ${gateIp} oifname != @vm_links masquerade
+    # 127.0.0.1 is the guest's own there.
+    ip saddr 127.0.0.0/8 oifname @vm_links masquerade
   }
 
   chain refuse {
@@ -205,6 +268,18 @@ function networks(name: string, cidrs: readonly string[]): string {
 }
 
 function set(name: string, type: string, elements: readonly string[]): string {
-  const content = elements.length === 0 ? '' : ` elements = { ${elements.join(', ')} };`;
-  return `set ${name} { type ${type};${content} }`;
+  return `set ${name} ${content(type, elements)}`;
+}
+
+function map(name: string, type: string, elements: readonly string[]): string {
+  return `map ${name} ${content(type, elements)}`;
+}
+
+function content(type: string, elements: readonly string[]): string {
+  const list = elements.length === 0 ? '' : ` elements = { ${elements.join(', ')} };`;
+  return `{ type ${type};${list} }`;
+}
+
+function hostSide({ protocol, hostPort }: PublishedPort): string {
+  return `${protocol} . ${hostPort}`;
 }

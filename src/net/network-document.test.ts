@@ -35,6 +35,7 @@ test('docs/network.md shows the host’s table as it is', () => {
     gateUp: true,
     upstreams: [{ address: '192.0.2.53', port: 53 }],
     opened: [],
+    published: [],
     dialable: policy.allowed,
     lentLinks: ['eth0'],
   });

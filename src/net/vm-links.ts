@@ -6,6 +6,7 @@ import { run } from '../host/run.ts';
 import { linkExists, writeSysctl } from '../host/sysctl.ts';
 import { isLimited, type Bandwidth } from '../policy/bandwidth.ts';
 import type { Policy } from '../policy/policy.ts';
+import type { PublishedPort } from '../policy/published-ports.ts';
 import { setBandwidth } from './bandwidth.ts';
 import { renderLearnedChange, type Learned } from './learned.ts';
 import { NETNS_DIR, type HostNetwork, type VmNetwork } from './plan.ts';
@@ -35,6 +36,7 @@ export function openGuardedTap(
   policy: Policy,
   generation: number,
   learned: readonly Learned[] = [],
+  published: readonly PublishedPort[] = [],
 ): number {
   return inNetns(vm.netnsPath, () => {
     // Before any link is up: a default link sends router solicitations at once.
@@ -48,7 +50,15 @@ export function openGuardedTap(
     // For `explain`: what went through a flow.
     writeSysctl('net/netfilter/nf_conntrack_acct', '1');
     const tap = openTap(vm.tap);
-    const ruleset = renderVmRuleset(vm, host, policy, generation, learned);
+    const ruleset = renderVmRuleset(
+      vm,
+      host,
+      policy,
+      generation,
+      learned,
+      generation,
+      published,
+    );
     nftables(undefined, renderVmFrames(vm) + ruleset + renderConstant(vm, host));
     return tap;
   });
@@ -90,8 +100,19 @@ export function replaceRuleset(
   generation: number,
   learned: readonly Learned[] = [],
   since = generation,
+  published: readonly PublishedPort[] = [],
 ): void {
-  nftables(vm.netnsPath, renderVmRuleset(vm, host, policy, generation, learned, since));
+  const text = renderVmRuleset(vm, host, policy, generation, learned, since, published);
+  nftables(vm.netnsPath, text);
+}
+
+/**
+ * Lets a VM's link carry packets from and to 127.0.0.0/8, which published ports
+ * need for who comes by localhost: the host's table is in force, which lets
+ * nothing in but answers.
+ */
+export function setLoopback(vm: VmNetwork, on: boolean): void {
+  writeSysctl(`net/ipv4/conf/${vm.hostLink}/route_localnet`, on ? '1' : '0');
 }
 
 /** Puts `added` in the place of `removed` in what names hold, in one transaction. */

@@ -5,6 +5,7 @@ import { dohNetworks } from '../policy/doh.ts';
 import { NEVER_REACHABLE } from '../policy/never.ts';
 import type { Policy } from '../policy/policy.ts';
 import { EVASIONS } from '../policy/ports.ts';
+import type { PublishedPort } from '../policy/published-ports.ts';
 import { LEARNED_SET, renderLearned, type Learned } from './learned.ts';
 import type { HostNetwork, VmNetwork } from './plan.ts';
 import { COUNT_REFUSED, renderSeen } from './vm-seen.ts';
@@ -24,6 +25,7 @@ import { COUNT_REFUSED, renderSeen } from './vm-seen.ts';
  * @param learned what allowed names hold already, under domain rules
  * @param since the first generation whose flows go on unjudged: `generation`,
  *   unless the changes from there to here only widened
+ * @param published whose flows are the policy's no more than their answers are
  */
 export function renderVmRuleset(
   vm: VmNetwork,
@@ -32,6 +34,7 @@ export function renderVmRuleset(
   generation: number,
   learned: readonly Learned[] = [],
   since = generation,
+  published: readonly PublishedPort[] = [],
 ): string {
   if (!Number.isInteger(generation) || generation < 1) {
     throw new RangeError(`generation ${generation} is not a positive integer`);
@@ -49,6 +52,7 @@ table inet vmsan {
   ${networks('opened', policy.opened)}
   ${networks('allowed', policy.allowed)}
   ${nameSets(policy, learned)}
+  ${publishedSet(published)}
 
   # The guest's resolver is its gateway. The gate on the host answers.
   chain resolver {
@@ -72,6 +76,8 @@ table inet vmsan {
     ct state established,related ct mark ${inForce} accept
     iifname "${vm.tap}" oifname "${vm.uplink}" ct direction original goto outbound
     iifname "${vm.uplink}" oifname "${vm.tap}" ct state established ct direction reply goto reply
+    iifname "${vm.uplink}" oifname "${vm.tap}" ct direction original goto entering
+    iifname "${vm.tap}" oifname "${vm.uplink}" ct direction reply goto answering
     iifname "${vm.tap}" goto refuse
   }
 
@@ -82,6 +88,19 @@ table inet vmsan {
 
   chain reply {
     ${judgement(host, policy, accept, { address: 'saddr', port: 'sport', no: 'drop' })}
+  }
+
+  # Others begin flows with published ports, under every policy; the guest answers them.
+  chain entering {
+    meta l4proto . th dport @published ${accept}
+    # It was published when this began.
+    ct state established meta l4proto tcp reject with tcp reset
+    drop
+  }
+
+  chain answering {
+    meta l4proto . th sport @published ${accept}
+    goto refuse
   }
 
   # Fast, so that nothing in the guest waits for a time-out.
@@ -145,6 +164,12 @@ function nameSets(policy: Policy, learned: readonly Learned[]): string {
   return `${networks('doh', mergeCidrs(dohNetworks(policy.domains.map(parseDomain))))}
   # What names hold for ports that go by address. vmsand adds to it, and it forgets.
   set ${LEARNED_SET} { type ipv4_addr . inet_proto . inet_service; flags interval, timeout;${content} }`;
+}
+
+function publishedSet(ports: readonly PublishedPort[]): string {
+  const elements = new Set(ports.map(({ protocol, guestPort }) => `${protocol} . ${guestPort}`));
+  const content = elements.size === 0 ? '' : ` elements = { ${[...elements].join(', ')} };`;
+  return `set published { type inet_proto . inet_service;${content} }`;
 }
 
 /** What is judged by its address alone is left to the forward chain; the rest of the web is the proxy's. */

@@ -99,7 +99,9 @@ describe('published ports', () => {
       assert.throws(
         () => parsePublishedPorts([text]),
         (error: Error) =>
-          error.name === 'PolicyError' && words.test(error.message) && !error.message.includes('\n'),
+          error.name === 'PolicyError' &&
+          words.test(error.message) &&
+          !error.message.includes('\n'),
       );
     });
   }

@@ -23,7 +23,10 @@ describe('a table that is changed by its elements', () => {
       import { seeded } from '${TREE}/test/lab/random.ts';
       const pools = { subnetPool: '172.16.0.0/16', transitPool: '10.200.0.0/16' };
       const vms = Array.from({ length: 8 }, (_, slot) => planVm(pools, slot, 'vm-0000000' + slot));
-      const rules = { waiting: [], gateUp: true, upstreams: [], opened: [], dialable: [], lentLinks: [] };
+      const rules = {
+        ...{ waiting: [], gateUp: true, upstreams: [], opened: [], dialable: [] },
+        ...{ published: [], lentLinks: [] },
+      };
       const text = (some) => renderHostRuleset(planHost(pools), { ...rules, ...some });
       const listed = () => nftables(undefined, 'list table inet vmsan');
       const table = new LoadedTable();

@@ -17,6 +17,7 @@ export type Command =
   | { do: 'add'; slot: number; policy: Said; bandwidth?: Bandwidth }
   | { do: 'bandwidth'; slot: number; bandwidth: Bandwidth }
   | { do: 'policy'; slot: number; policy: Said; generation: number; learned?: Learned[] }
+  | { do: 'publish'; slot: number; ports: string[]; policy: Said; generation: number }
   | { do: 'holdings'; slot: number }
   | { do: 'take'; slot: number; leases: WantedLease[] }
   /** What was decided, as of now. */

@@ -1,8 +1,9 @@
+import type { ChildProcess } from 'node:child_process';
 import { killGroup } from '../../lab/command.ts';
 import { until } from '../../lab/until.ts';
 import type { WiredNetworks } from './commands.ts';
 
-/** A TCP connection of a wired guest's to a server that answers lines. */
+/** A TCP connection to a server that answers lines. */
 export interface Conversation extends Disposable {
   /** Sends a line and waits for its answer. @throws when the connection has ended */
   say(line: string): Promise<void>;
@@ -16,14 +17,23 @@ const PROGRAM = `const [port, address] = process.argv.slice(1);
   socket.on('error', () => console.log('ended')).on('end', () => console.log('ended'));
   process.stdin.pipe(socket);`;
 
-/** Opens a connection. @throws when it does not open */
-export async function converse(
+/** The program that opens a connection, as arguments of a command. */
+export function talking(address: string, port: number): string[] {
+  return [process.execPath, '-e', PROGRAM, String(port), address];
+}
+
+/** Opens a connection of a wired guest's. @throws when it does not open */
+export function converse(
   networks: WiredNetworks,
   slot: number,
   address: string,
   port: number,
 ): Promise<Conversation> {
-  const child = networks.spawn(slot, [process.execPath, '-e', PROGRAM, String(port), address]);
+  return talk(networks.spawn(slot, talking(address, port)), address);
+}
+
+/** @param child runs what `talking` says */
+export async function talk(child: ChildProcess, address: string): Promise<Conversation> {
   let said = '';
   child.stdout!.on('data', (chunk: Buffer) => (said += String(chunk)));
   const ended = () => said.includes('ended');

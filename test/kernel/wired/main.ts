@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import { isDeepStrictEqual } from 'node:util';
 import { Failure } from '../../../src/host/failure.ts';
 import { nftables } from '../../../src/host/nft.ts';
 import { run } from '../../../src/host/run.ts';
@@ -12,6 +13,9 @@ import { followLeases } from '../../../src/daemon/lease-feed.ts';
 import { keepLookingAround } from '../../../src/daemon/host-watch.ts';
 import { keepRenewing } from '../../../src/daemon/lease-renewal.ts';
 import { Leases } from '../../../src/daemon/leases.ts';
+import { HeldPorts } from '../../../src/daemon/held-ports.ts';
+import { forgetEntered } from '../../../src/net/entered-flows.ts';
+import { parsePublishedPorts, type PublishedPort } from '../../../src/policy/published-ports.ts';
 import { SharedNetwork } from '../../../src/daemon/shared-network.ts';
 import { Traffic, watchedOf } from '../../../src/daemon/traffic.ts';
 import { upstreamsOf } from '../../../src/daemon/upstreams.ts';
@@ -66,6 +70,8 @@ keepRenewing(
   (id, names) => shared.renew(id, names),
   (vm, error) => console.error(vm, error),
 );
+const held = new HeldPorts(host);
+const ports = new Map<number, readonly PublishedPort[]>();
 const guests = new Map<number, { network: VmNetwork; guest: WiredGuest }>();
 
 async function obey(command: Command): Promise<unknown> {
@@ -79,7 +85,7 @@ async function obey(command: Command): Promise<unknown> {
       const tap = links.openGuardedTap(network, host, policy, 1, learned);
       traffic.begin(idOf(slot), { network: true });
       await links.connectLinks(network, command.bandwidth ?? UNLIMITED);
-      await shared.attach(idOf(slot), { network, policy, generation: 1 });
+      await shared.attach(idOf(slot), { network, policy, generation: 1, ports: [] });
       guests.set(slot, { network, guest: await WiredGuest.connect(network, tap) });
       return network;
     }
@@ -87,13 +93,40 @@ async function obey(command: Command): Promise<unknown> {
       const policy = policyOf(command.policy);
       const { generation } = command;
       const id = idOf(slot);
-      const connectionsClosed = await shared.changePolicy(id, policy, generation);
+      const published = ports.get(slot) ?? [];
+      const change = { policy, generation, ports: published };
+      const connectionsClosed = await shared.change(id, change);
       traffic.look(id);
-      const leasesDropped = leases.change({ id, policy, generation }, network, (held, since) =>
-        links.replaceRuleset(network, host, policy, generation, command.learned ?? held, since),
+      const leasesDropped = leases.change({ id, policy, generation }, network, (learned, since) =>
+        links.replaceRuleset(
+          network,
+          host,
+          policy,
+          generation,
+          command.learned ?? learned,
+          since,
+          published,
+        ),
       );
       traffic.begin(id);
       return { connectionsClosed, leasesDropped };
+    }
+    case 'publish': {
+      // As src/daemon/network.ts does it.
+      const { generation } = command;
+      const id = idOf(slot);
+      const policy = policyOf(command.policy);
+      const before = ports.get(slot) ?? [];
+      const wanted = parsePublishedPorts(command.ports);
+      const gone = before.filter((port) => !wanted.some((one) => isDeepStrictEqual(one, port)));
+      const after = held.hold(id, wanted, gone);
+      await shared.change(id, { policy, generation, ports: after });
+      links.setLoopback(network, after.length > 0);
+      links.replaceRuleset(network, host, policy, generation, [], generation, after);
+      await forgetEntered(network, gone);
+      held.release(id, gone);
+      ports.set(slot, after);
+      return after;
     }
     case 'bandwidth':
       await setBandwidth(network, command.bandwidth);
@@ -125,6 +158,8 @@ async function obey(command: Command): Promise<unknown> {
       leases.forget(idOf(slot));
       traffic.forget(idOf(slot));
       await shared.detach(idOf(slot));
+      held.release(idOf(slot), 'all');
+      ports.delete(slot);
       await links.removeHostLink(network);
       await links.removeNetns(network);
       // Its name is free for the next one of this slot.
