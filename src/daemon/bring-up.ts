@@ -104,6 +104,7 @@ export function bringUpSteps(
           network: network(),
           policy: vm.policy,
           generation: vm.generation,
+          ports: [],
         }),
       undo: () => context.sharedNetwork.detach(vm.id),
     },

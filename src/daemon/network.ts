@@ -113,10 +113,10 @@ function changeSteps(
     {
       name: 'tell the gate',
       do: async () => {
-        ended.connectionsClosed += await context.sharedNetwork.change(id, after);
+        ended.connectionsClosed += await context.sharedNetwork.change(id, { ...after, ports: [] });
       },
       undo: async () => {
-        await context.sharedNetwork.change(id, before);
+        await context.sharedNetwork.change(id, { ...before, ports: [] });
       },
     },
     {

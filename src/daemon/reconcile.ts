@@ -44,7 +44,7 @@ export async function reconcile(context: Context): Promise<void> {
     new Map(
       running.map((vm) => {
         const { id, policy, generation } = vm;
-        return [id, { network: networkOf(context, vm), policy, generation }];
+        return [id, { network: networkOf(context, vm), policy, generation, ports: [] }];
       }),
     ),
   );

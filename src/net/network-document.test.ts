@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readPolicy } from '../policy/policy.ts';
+import { parsePublishedPorts } from '../policy/published-ports.ts';
 import { renderHostRuleset } from './host-ruleset.ts';
 import { planHost, planVm } from './plan.ts';
 import { renderVmCaps } from './vm-caps.ts';
@@ -16,10 +17,11 @@ const { policy } = readPolicy({
   allowedCidrs: ['10.0.0.0/8'],
   deniedCidrs: ['10.20.0.0/16'],
 });
+const ports = parsePublishedPorts(['8080:80', '127.0.0.1:5353:53/udp']);
 const vm = planVm(POOLS, 7, 'vm-0badcafe');
 
 test('docs/network.md shows a VM’s ruleset as it is', () => {
-  const rendered = renderVmFrames(vm) + renderVmRuleset(vm, host, policy, 3);
+  const rendered = renderVmFrames(vm) + renderVmRuleset(vm, host, policy, 3, [], 3, ports);
   assert.deepEqual(shownUnder('The ruleset of a VM'), lines(rendered));
 });
 
@@ -35,7 +37,7 @@ test('docs/network.md shows the host’s table as it is', () => {
     gateUp: true,
     upstreams: [{ address: '192.0.2.53', port: 53 }],
     opened: [],
-    published: [],
+    published: ports.map((port) => ({ vm, port })),
     dialable: policy.allowed,
     lentLinks: ['eth0'],
   });

@@ -51,8 +51,8 @@ table inet vmsan {
   # Entries of allowed that lie wholly inside never, or are the host's own.
   ${networks('opened', policy.opened)}
   ${networks('allowed', policy.allowed)}
-  ${nameSets(policy, learned)}
   ${publishedSet(published)}
+  ${nameSets(policy, learned)}
 
   # The guest's resolver is its gateway. The gate on the host answers.
   chain resolver {

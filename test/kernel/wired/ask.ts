@@ -30,7 +30,9 @@ function ask({ address, port, protocol = 'tcp', from }: Question): Promise<strin
   } else {
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
     socket.once('message', answer).once('error', refused);
-    socket.bind(from, () => socket.connect(port, address, () => socket.send('hello', () => {})));
+    socket.bind(from ?? 0, () =>
+      socket.connect(port, address, () => socket.send('hello', () => {})),
+    );
     void promise.then(() => socket.close());
   }
   return promise;
