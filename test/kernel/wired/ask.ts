@@ -15,17 +15,22 @@ export interface Question {
 }
 
 const DEADLINE_MS = 2_000;
+const REFUSALS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH']);
 
 function ask({ address, port, protocol = 'tcp', from }: Question): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const timer = setTimeout(() => resolve('silent'), DEADLINE_MS);
   void promise.then(() => clearTimeout(timer));
   const answer = (bytes: Buffer) => resolve(String(bytes).split('\n')[0] ?? '');
-  const refused = () => resolve('refused');
+  // Whatever a refusal is told by: a reset, a port that nobody has, an administrator's no.
+  const refused = (error?: NodeJS.ErrnoException) => {
+    const code = error?.code ?? 'ECONNRESET';
+    resolve(REFUSALS.has(code) ? 'refused' : code);
+  };
   if (protocol === 'tcp') {
     const local = from === undefined ? {} : { localPort: from };
     const socket = connect({ host: address, port, ...local });
-    socket.once('data', answer).once('error', refused).once('close', refused);
+    socket.once('data', answer).once('error', refused).once('end', refused);
     void promise.then(() => socket.destroy());
   } else {
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
