@@ -55,7 +55,7 @@ async function makeWhole(): Promise<Made> {
   const network = nextNetwork();
   await links.addNetns(network);
   const tapFd = links.openGuardedTap(network, host, policy, 1);
-  await shared.attach(network.hostLink, { network, policy, generation: 1 });
+  await shared.attach(network.hostLink, { network, policy, generation: 1, ports: [] });
   await links.connectLinks(network, UNLIMITED);
   return { network, tapFd };
 }
@@ -63,7 +63,7 @@ async function makeWhole(): Promise<Made> {
 /** What `create` waits for when a network was made ahead: the steps of `bringUpSteps` that are about it. */
 async function takeReady(): Promise<Made> {
   const { id, network, tapFd } = shared.takeReady()!;
-  await shared.attach(id, { network, policy, generation: 1 });
+  await shared.attach(id, { network, policy, generation: 1, ports: [] });
   links.replaceRuleset(network, host, policy, 1);
   return { network, tapFd: tapFd! };
 }

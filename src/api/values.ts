@@ -3,6 +3,12 @@ import { readCidrs } from '../policy/cidr.ts';
 import { checkRate, readRate } from '../policy/bandwidth.ts';
 import { parseDomains } from '../policy/domain-list.ts';
 import {
+  parsePortSelections,
+  parsePublishedPorts,
+  type PortSelection,
+  type PublishedPort,
+} from '../policy/published-ports.ts';
+import {
   PolicyError,
   readBase,
   readPolicy,
@@ -140,6 +146,28 @@ export function parseRate(text: string): number | null {
 /** A rate as requests carry it, when it is allowed: 0 is none. */
 export function rateOf(said: bigint): number | null {
   return said === 0n ? null : asBadInput(() => checkRate(Number(said)));
+}
+
+/** The value of `--publish-port`, after what the flag gave before. Entries stay as they were written. */
+export function parsePorts(text: string, before: readonly string[] = []): string[] {
+  portsOf([...before, text]);
+  return [...before, text];
+}
+
+/** The value of `--unpublish-port`, as `parsePorts`. */
+export function parseUnpublished(text: string, before: readonly string[] = []): string[] {
+  selectionsOf([text]);
+  return [...before, text];
+}
+
+/** What `--publish-port` means, with `bad_input` for its errors. */
+export function portsOf(texts: readonly string[]): PublishedPort[] {
+  return asBadInput(() => parsePublishedPorts(texts));
+}
+
+/** What `--unpublish-port` means, with `bad_input` for its errors. */
+export function selectionsOf(texts: readonly string[]): PortSelection[] {
+  return asBadInput(() => parsePortSelections(texts));
 }
 
 function asBadInput<T>(read: () => T): T {

@@ -60,7 +60,15 @@ test('network: shows, or replaces and prints the receipt', async () => {
   const json = await vmsan.run([...change, '--json'], daemon);
   const lists = { allowedCidrs: [], deniedCidrs: [], openedCidrs: [], allowedDomains: [] };
   const bandwidth = { out: null, in: null };
-  const before = { policy: 'allow-all', generation: 2, default: 'allow', ...lists, bandwidth };
+  const publishedPorts: unknown[] = [];
+  const before = {
+    policy: 'allow-all',
+    generation: 2,
+    default: 'allow',
+    ...lists,
+    bandwidth,
+    publishedPorts,
+  };
   assert.deepEqual(JSON.parse(json.stdout), {
     id: 'vm-00000001',
     name: 'web',

@@ -37,6 +37,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import('./commands/network.ts'),
   },
   {
+    name: 'port',
+    summary: 'list the published ports of a microVM',
+    load: () => import('./commands/port.ts'),
+  },
+  {
     name: 'top',
     summary: 'watch what microVMs use and send',
     load: () => import('./commands/top.ts'),

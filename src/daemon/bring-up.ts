@@ -50,6 +50,13 @@ export function bringUpSteps(
   };
   return [
     {
+      name: 'hold its ports',
+      do: () => {
+        vm.ports = context.heldPorts.hold(vm.id, vm.ports);
+      },
+      undo: () => context.heldPorts.release(vm.id, 'all'),
+    },
+    {
       name: 'make room for its sockets',
       do: () => makeRunDirectory(context, vm.id),
       undo: () => removeRunDirectory(context, vm.id),
@@ -79,7 +86,14 @@ export function bringUpSteps(
           [tapFd, ready.tapFd] = [ready.tapFd!, null];
           return;
         }
-        tapFd = links.openGuardedTap(network(), context.host, vm.policy, vm.generation, learned);
+        tapFd = links.openGuardedTap(
+          network(),
+          context.host,
+          vm.policy,
+          vm.generation,
+          learned,
+          vm.ports,
+        );
       },
       undo: () => {
         closeTap();
@@ -104,7 +118,7 @@ export function bringUpSteps(
           network: network(),
           policy: vm.policy,
           generation: vm.generation,
-          ports: [],
+          ports: vm.ports,
         }),
       undo: () => context.sharedNetwork.detach(vm.id),
     },
@@ -112,9 +126,20 @@ export function bringUpSteps(
       name: 'connect the links',
       // One that was ready is connected: its own ruleset takes the place of deny-all.
       do: async () => {
-        if (ready === undefined) return links.connectLinks(network(), vm.bandwidth);
-        if (isLimited(vm.bandwidth)) await setBandwidth(network(), vm.bandwidth);
-        links.replaceRuleset(network(), context.host, vm.policy, vm.generation, learned);
+        const { policy, generation, bandwidth, ports } = vm;
+        if (ready === undefined) await links.connectLinks(network(), bandwidth);
+        else if (isLimited(bandwidth)) await setBandwidth(network(), bandwidth);
+        if (ports.length > 0) links.setLoopback(network(), true);
+        if (ready === undefined) return;
+        links.replaceRuleset(
+          network(),
+          context.host,
+          policy,
+          generation,
+          learned,
+          generation,
+          ports,
+        );
         context.traffic.begin(vm.id);
       },
       undo: () => links.removeHostLink(network()),

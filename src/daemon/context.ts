@@ -9,6 +9,7 @@ import { planVm, type HostNetwork, type VmNetwork } from '../net/plan.ts';
 import type { Store, VmRecord } from '../store/store.ts';
 import type { Machine } from '../vmm/vmm.ts';
 import type { Events } from './events.ts';
+import type { HeldPorts } from './held-ports.ts';
 import type { Leases } from './leases.ts';
 import type { SharedNetwork } from './shared-network.ts';
 import type { Traffic } from './traffic.ts';
@@ -32,6 +33,7 @@ export interface Context {
   leases: Leases;
   /** What was decided of what VMs asked for. */
   traffic: Traffic;
+  heldPorts: HeldPorts;
   /** Where the kernel, the initramfs and the base are. @throws Failure when they are not built */
   images(): Promise<Images>;
   events: Events;

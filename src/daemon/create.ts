@@ -1,4 +1,4 @@
-import { checkDisk, checkMemory, checkVcpus, parseName, rateOf } from '../api/values.ts';
+import { checkDisk, checkMemory, checkVcpus, parseName, portsOf, rateOf } from '../api/values.ts';
 import type { CreateVmRequest } from '../gen/vmsan/v1/vmsan_pb.js';
 import { Failure } from '../host/failure.ts';
 import type { Images } from '../image/images.ts';
@@ -17,6 +17,7 @@ import { forgetVm } from './netns-directory.ts';
 import { makeNetworksAhead, takenSlots } from './networks-ahead.ts';
 import { sayOnce, type Notice } from './notices.ts';
 import { readRequest } from './policy.ts';
+import { portNotices } from './ports.ts';
 import type { ReadyNetwork } from './ready-networks.ts';
 import { freeSlot, newVmId } from './slots.ts';
 import { runSteps, type Step } from './steps.ts';
@@ -53,12 +54,13 @@ export async function createVm(
   const vm = await inTurn(context, progress, async () => {
     const ready = asked.netns ? context.sharedNetwork.takeReady() : undefined;
     const place = ready === undefined ? {} : { id: ready.id, slot: ready.network.slot };
-    const vm = { ...asked, ...place };
+    const vm: VmRecord = { ...asked, ...place };
     if (request.name === '') vm.name = vm.id;
     const steps = creationSteps(context, vm, images, ready);
     await context.turns.run(vm.id, () => runSteps('create', steps, progress.step));
     return vm;
   });
+  for (const text of portNotices(vm, asked.ports)) progress.notice(text);
   context.events.add('created', vm, vm.policy.base);
   makeNetworksAhead(context);
   return vm;
@@ -129,6 +131,7 @@ function newRecord(request: CreateVmRequest, policy: Policy): VmRecord {
     policy,
     generation: 1,
     bandwidth: { out: rateOf(request.bandwidthOut), in: rateOf(request.bandwidthIn) },
+    ports: portsOf(request.publishPorts),
     accelerator: 'tcg',
     createdAtMs: Date.now(),
     autostart: request.autostart,

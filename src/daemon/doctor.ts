@@ -8,7 +8,7 @@ import { check, failed, note, ok, type Check, type Found } from './doctor-check.
 import { examineNetwork } from './doctor-network.ts';
 import { QEMU_PROGRAM } from '../vmm/qemu/arguments.ts';
 
-const TOOLS = ['ip', 'tc', 'unshare', 'prlimit', 'setpriv', 'mkfs.ext4', QEMU_PROGRAM];
+const TOOLS = ['ip', 'tc', 'unshare', 'prlimit', 'setpriv', 'conntrack', 'mkfs.ext4', QEMU_PROGRAM];
 
 /** Looks at everything vmsan needs of this host. Each check stands for itself; none throws. */
 export async function examine(context: Context): Promise<Check[]> {

@@ -12,6 +12,7 @@ export interface LifeEvent {
     | 'stopped'
     | 'removed'
     | 'network'
+    | 'port'
     | 'gate';
   /** Null when it is about no single VM. */
   vm: { id: string; name: string } | null;

@@ -25,6 +25,7 @@ function record(id: string, name: string, slot: number): VmRecord {
     vcpus: 1,
     memoryMib: 512,
     diskBytes: 1024,
+    ports: [],
     policy: ALLOW_ALL,
     generation: 1,
     bandwidth: UNLIMITED,

@@ -86,16 +86,18 @@ export class Leases {
    * Changes the policy of a VM that runs.
    * @param load puts the new ruleset in force, with what names still hold, and lets the flows of
    *   generations from `since` on be; when it throws nothing was changed
+   * @param narrower it takes away what is not of the policy: no flow goes on unjudged
    * @returns how many addresses are no longer held
    */
   change(
     vm: { id: string; policy: Policy; generation: number },
     network: VmNetwork,
     load: (learned: readonly Learned[], since: number) => void,
+    { narrower = false } = {},
   ): number {
     const before = this.#holders.get(vm.id);
     const table = new LeaseTable(before?.table.all());
-    const widens = before !== undefined && onlyWidens(before.policy, vm.policy);
+    const widens = before !== undefined && !narrower && onlyWidens(before.policy, vm.policy);
     const holder = this.#hold(vm, network, table, widens ? before.since : vm.generation);
     const now = Date.now();
     const live = before?.table.all().filter(({ expiresAtMs }) => expiresAtMs > now) ?? [];

@@ -8,6 +8,7 @@ import {
   type ProcessIdentity,
 } from '../host/process.ts';
 import { vmUid } from '../net/plan.ts';
+import { forgetEntered } from '../net/entered-flows.ts';
 import * as links from '../net/vm-links.ts';
 import type { VmRecord, VmState } from '../store/store.ts';
 import { meetAgent } from './boot.ts';
@@ -107,7 +108,7 @@ export async function endAtOnce(context: Context, id: string): Promise<void> {
 }
 
 /** Takes away all that a VM has only while it runs. */
-export function releaseSteps(context: Context, vm: NetworkOwner): Step[] {
+export function releaseSteps(context: Context, vm: NetworkOwner & Pick<VmRecord, 'ports'>): Step[] {
   const network = networkOf(context, vm);
   return [
     { name: 'end the machine', do: () => endMachine(context, vm) },
@@ -120,8 +121,14 @@ export function releaseSteps(context: Context, vm: NetworkOwner): Step[] {
         return links.removeNetns(network);
       },
     },
+    {
+      // What goes on by its ports finds no link, and then no VM that leads to it.
+      name: 'forget who came by its ports',
+      do: () => (vm.ports.length > 0 ? forgetEntered(network, 'all') : undefined),
+    },
     // Not before its link is gone: what is not in the table is not judged by it.
     { name: 'shut it out of the host’s table', do: () => context.sharedNetwork.detach(vm.id) },
+    { name: 'let its ports go', do: () => context.heldPorts.release(vm.id, 'all') },
     { name: 'remove its control groups', do: () => context.controlGroups.remove(vm.id) },
     { name: 'remove its sockets', do: () => removeRunDirectory(context, vm.id) },
   ];

@@ -23,6 +23,7 @@ import { followDecisions } from './decision-feed.ts';
 import { followLeases } from './lease-feed.ts';
 import { keepLookingAround } from './host-watch.ts';
 import { keepRenewing } from './lease-renewal.ts';
+import { HeldPorts } from './held-ports.ts';
 import { Leases } from './leases.ts';
 import { becomeOnlyDaemon, forgetLock } from './lock.ts';
 import { serveMetrics } from './metrics-server.ts';
@@ -136,6 +137,7 @@ function openContext(settings: Settings): Context {
     }),
     leases,
     traffic,
+    heldPorts: new HeldPorts(host),
     events,
     controlGroups: openControlGroups(store),
     live: new Map(),

@@ -2,15 +2,24 @@ import { isDeepStrictEqual } from 'node:util';
 import { rateOf } from '../api/values.ts';
 import { Failure, messageOf } from '../host/failure.ts';
 import { setBandwidth } from '../net/bandwidth.ts';
-import { countClosed } from '../net/flows.ts';
-import { replaceRuleset } from '../net/vm-links.ts';
+import { countClosed, countEntered } from '../net/flows.ts';
+import { replaceRuleset, setLoopback } from '../net/vm-links.ts';
 import { rateText, type Bandwidth } from '../policy/bandwidth.ts';
 import { mergeCidrs } from '../policy/cidr.ts';
+import { portText } from '../policy/published-ports.ts';
 import { policyFlags, type Policy } from '../policy/policy.ts';
 import type { VmRecord } from '../store/store.ts';
 import { networkOf, type Context } from './context.ts';
 import { findVm } from './find.ts';
 import { readRequest, surroundingsOf, type PolicyRequest } from './policy.ts';
+import {
+  changedPorts,
+  holdPorts,
+  letPortsGo,
+  portNotices,
+  type PortChange,
+  type PortsRequest,
+} from './ports.ts';
 import { runSteps, type Step } from './steps.ts';
 
 /** What a change ends. */
@@ -34,8 +43,8 @@ export interface Receipt {
   notices: string[];
 }
 
-/** A request to replace a policy, or to set limits. */
-export interface NetworkRequest extends PolicyRequest {
+/** A request to replace a policy, to publish ports, or to set limits. */
+export interface NetworkRequest extends PolicyRequest, PortsRequest {
   vm: string;
   dryRun: boolean;
   /** Bits a second; 0: no limit; undefined: as before. */
@@ -44,19 +53,23 @@ export interface NetworkRequest extends PolicyRequest {
 }
 
 /**
- * Replaces a VM's policy as a unit, while it runs, and sets its limits: each
- * only when it is named. A new generation makes the kernel judge every flow
+ * Replaces a VM's policy as a unit, while it runs, changes its ports and sets
+ * its limits: each only when it is named. A new generation makes the kernel judge every flow
  * again at its next packet.
  */
 export async function setNetwork(context: Context, request: NetworkRequest): Promise<Receipt> {
   const arrived = performance.now();
   const named = saysPolicy(request) ? readRequest(context.host, request) : null;
   const limits = limitsOf(request);
-  if (named === null && Object.keys(limits).length === 0) {
+  const { id, ...found } = findVm(context.store, request.vm);
+  if (
+    named === null &&
+    Object.keys(limits).length === 0 &&
+    changedPorts({ id, ...found }, request) === null
+  ) {
     throw new Failure('bad_input', 'the request names nothing to change');
   }
   const notices = named?.notices ?? [];
-  const { id } = findVm(context.store, request.vm);
   return context.turns.run(id, async () => {
     const before = findVm(context.store, id);
     if (before.state !== 'running' && before.state !== 'stopped') {
@@ -67,6 +80,11 @@ export async function setNetwork(context: Context, request: NetworkRequest): Pro
       if (request.policy === '') refuseToLoosen(before, named.policy);
       Object.assign(after, { policy: named.policy, generation: before.generation + 1 });
     }
+    const ports = changedPorts(before, request);
+    if (ports !== null) {
+      // Those that are gone are told from those that are not as policies are, by the mark of their flows.
+      Object.assign(after, { ports: ports.ports, generation: before.generation + 1 });
+    }
     const count = flowCounter(context, before, after);
     if (request.dryRun) {
       const leasesDropped = context.leases.wouldDrop(after);
@@ -75,7 +93,8 @@ export async function setNetwork(context: Context, request: NetworkRequest): Pro
       return { before, after, effectiveMs: 0, closed, notices };
     }
     const ended = { connectionsClosed: 0, leasesDropped: 0 };
-    await runSteps('network', changeSteps(context, before, after, ended));
+    await runSteps('network', changeSteps(context, before, after, ended, ports));
+    if (ports !== null) notices.push(...portNotices(after, ports.ports));
     const effectiveMs = performance.now() - arrived;
     context.events.add('network', after, changeText(before, after));
     return { before, after, effectiveMs, closed: { flowsClosed: count(), ...ended }, notices };
@@ -88,8 +107,10 @@ function changeSteps(
   before: VmRecord,
   after: VmRecord,
   ended: Pick<Closed, 'connectionsClosed' | 'leasesDropped'>,
+  change: PortChange | null,
 ): Step[] {
   const { id, policy, generation } = after;
+  const gone = change?.gone ?? [];
   const network = networkOf(context, after);
   const limit = async ({ state, bandwidth }: VmRecord) => {
     if (state === 'running') await setBandwidth(network, bandwidth);
@@ -106,17 +127,24 @@ function changeSteps(
     undo: () => limit(before),
   };
   const sameLimits = isDeepStrictEqual(before.bandwidth, after.bandwidth);
-  const first = sameLimits ? [record] : [record, limitBandwidth];
+  const hold = change === null ? [] : [holdPorts(context, before, after, gone)];
+  const first = [...hold, record, ...(sameLimits ? [] : [limitBandwidth])];
   if (before.generation === generation) return first;
   return [
     ...first,
     {
-      name: 'tell the gate',
+      name: 'tell the gate, and the host’s table',
       do: async () => {
-        ended.connectionsClosed += await context.sharedNetwork.change(id, { ...after, ports: [] });
+        ended.connectionsClosed += await context.sharedNetwork.change(id, after);
+        if (change !== null && after.state === 'running') {
+          setLoopback(network, after.ports.length > 0);
+        }
       },
       undo: async () => {
-        await context.sharedNetwork.change(id, { ...before, ports: [] });
+        await context.sharedNetwork.change(id, before);
+        if (change !== null && before.state === 'running') {
+          setLoopback(network, before.ports.length > 0);
+        }
       },
     },
     {
@@ -126,12 +154,18 @@ function changeSteps(
         if (after.state !== 'running') return;
         // What the old policy decided is explained by the old policy.
         context.traffic.look(id);
-        ended.leasesDropped += context.leases.change(after, network, (learned, since) =>
-          replaceRuleset(network, context.host, policy, generation, learned, since),
+        const { ports } = after;
+        ended.leasesDropped += context.leases.change(
+          after,
+          network,
+          (learned, since) =>
+            replaceRuleset(network, context.host, policy, generation, learned, since, ports),
+          { narrower: gone.length > 0 },
         );
         context.traffic.begin(id);
       },
     },
+    ...(change === null ? [] : [letPortsGo(context, after, gone)]),
   ];
 }
 
@@ -145,9 +179,13 @@ function flowCounter(context: Context, before: VmRecord, after: VmRecord): () =>
     world: { ...world, learned: context.leases.learned(before) },
   };
   const is = { policy: after.policy, world: { ...world, learned: context.leases.learned(after) } };
+  const gone = before.ports.filter(
+    ({ protocol, guestPort }) =>
+      !after.ports.some((port) => port.protocol === protocol && port.guestPort === guestPort),
+  );
   return () => {
     try {
-      return countClosed(network, was, is);
+      return countClosed(network, was, is) + countEntered(network, gone);
     } catch (error) {
       // The change itself is done.
       context.log.warn({ vm: before.id, error: messageOf(error) }, 'flows cannot be counted');
@@ -175,10 +213,16 @@ function limitsOf({ bandwidthOut, bandwidthIn }: NetworkRequest): Partial<Bandwi
 /** A change in a few words, for its event. */
 function changeText(before: VmRecord, after: VmRecord): string {
   const policy = `${before.policy.base} -> ${after.policy.base}`;
+  const [was, is] = [before, after].map(({ ports }) => ports.map(portText));
+  const ports = [
+    ...was!.filter((text) => !is!.includes(text)).map((text) => `no more ${text}`),
+    ...is!.filter((text) => !was!.includes(text)).map((text) => `published ${text}`),
+  ];
+  const samePolicy = before.generation === after.generation || before.policy === after.policy;
   const limits = (['out', 'in'] as const)
     .filter((way) => before.bandwidth[way] !== after.bandwidth[way])
     .map((way) => `${way} ${rateText(after.bandwidth[way])}`);
-  return [...(before.generation === after.generation ? [] : [policy]), ...limits].join(', ');
+  return [...(samePolicy ? [] : [policy]), ...ports, ...limits].join(', ');
 }
 
 /** How many proxied connections a change would end; 0 when the gate does not say. */

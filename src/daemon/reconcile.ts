@@ -14,6 +14,7 @@ import { boundMachine, removeStrayGroups } from './control-groups.ts';
 import { directoriesOf, networkOf, type Context } from './context.ts';
 import { endProcesses, goLive, haltSteps } from './life.ts';
 import { forgetNetnsDirectory } from './netns-directory.ts';
+import { takePortsAgain } from './ports.ts';
 import { removeRecorded } from './remove.ts';
 import { runTeardown } from './steps.ts';
 
@@ -43,11 +44,12 @@ export async function reconcile(context: Context): Promise<void> {
   await context.sharedNetwork.adopt(
     new Map(
       running.map((vm) => {
-        const { id, policy, generation } = vm;
-        return [id, { network: networkOf(context, vm), policy, generation, ports: [] }];
+        const { id, policy, generation, ports } = vm;
+        return [id, { network: networkOf(context, vm), policy, generation, ports }];
       }),
     ),
   );
+  for (const vm of running) takePortsAgain(context, vm);
 }
 
 /** What an earlier boot of the host lent us, it has back; undoing it now would undo somebody else's. */
@@ -83,8 +85,9 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
   }
   const network = networkOf(context, vm);
   const learned = context.leases.begin(vm, network);
+  const { policy, generation, ports } = vm;
   context.traffic.look(vm.id);
-  replaceRuleset(network, context.host, vm.policy, vm.generation, learned);
+  replaceRuleset(network, context.host, policy, generation, learned, generation, ports);
   context.traffic.begin(vm.id);
   replaceConstantRules(network, context.host);
   await setBandwidth(network, vm.bandwidth);

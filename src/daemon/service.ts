@@ -92,8 +92,8 @@ export function vmsanService(
       return {
         id: after.id,
         name: after.name,
-        before: describeNetwork(before),
-        after: describeNetwork(after),
+        before: describeNetwork(context, before),
+        after: describeNetwork(context, after),
         ...closed,
         ...receipt,
       };
@@ -200,7 +200,7 @@ function describe(context: Context, vm: VmRecord): MessageInitShape<typeof VmSch
     slot: vm.slot,
     guestIp: network.guestIp,
     gatewayIp: network.gatewayIp,
-    network: describeNetwork(vm),
+    network: describeNetwork(context, vm),
     vcpus: vm.vcpus,
     memoryMib: vm.memoryMib,
     diskBytes: BigInt(vm.diskBytes),
@@ -212,8 +212,8 @@ function describe(context: Context, vm: VmRecord): MessageInitShape<typeof VmSch
   };
 }
 
-function describeNetwork(vm: VmRecord): MessageInitShape<typeof NetworkSchema> {
-  const { policy, generation, bandwidth } = vm;
+function describeNetwork(context: Context, vm: VmRecord): MessageInitShape<typeof NetworkSchema> {
+  const { policy, generation, bandwidth, ports } = vm;
   return {
     policy: policy.base,
     generation,
@@ -224,6 +224,11 @@ function describeNetwork(vm: VmRecord): MessageInitShape<typeof NetworkSchema> {
     allowedDomains: [...policy.domains],
     bandwidthOut: BigInt(bandwidth.out ?? 0),
     bandwidthIn: BigInt(bandwidth.in ?? 0),
+    publishedPorts: ports.map((port) => ({
+      ...port,
+      address: port.address ?? '0.0.0.0',
+      held: context.heldPorts.holds(vm.id, port),
+    })),
   };
 }
 

@@ -3,6 +3,7 @@ import { inNetns } from '../host/ffi.ts';
 import { isErrno } from '../host/failure.ts';
 import { decider, type Packet, type VmSurroundings } from '../policy/decide.ts';
 import type { Policy } from '../policy/policy.ts';
+import type { PublishedPort } from '../policy/published-ports.ts';
 import type { VmNetwork } from './plan.ts';
 
 /** A flow that a guest began, as connection tracking in its netns knows it. */
@@ -32,13 +33,26 @@ export function countClosed(
   ).length;
 }
 
+/** How many flows that others began with a VM are open on ports that were published and are no more. */
+export function countEntered(vm: VmNetwork, gone: readonly PublishedPort[]): number {
+  const ports = new Set(gone.map(({ protocol, guestPort }) => `${protocol} ${guestPort}`));
+  return tracked(vm).filter((line) => {
+    if (!LIVE.test(line) || ENDED.test(line)) return false;
+    const [, destination, port] = / dst=(\S+) .*? ?dport=(\d+)/.exec(line) ?? [];
+    return destination === vm.guestIp && ports.has(`${line.split(/ +/)[2]} ${port}`);
+  }).length;
+}
+
 /** A VM's open flows; none on a kernel that does not list them. */
 export function flowsOf(vm: VmNetwork): Flow[] {
+  return tracked(vm).flatMap((line) => parseFlow(line, vm.guestIp) ?? []);
+}
+
+function tracked(vm: VmNetwork): string[] {
   // CONFIG_NF_CONNTRACK_PROCFS; `self` would be the main thread's namespace.
   const path = '/proc/thread-self/net/nf_conntrack';
   try {
-    const lines = inNetns(vm.netnsPath, () => readFileSync(path, 'latin1')).split('\n');
-    return lines.flatMap((line) => parseFlow(line, vm.guestIp) ?? []);
+    return inNetns(vm.netnsPath, () => readFileSync(path, 'latin1')).split('\n');
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;

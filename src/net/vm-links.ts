@@ -50,15 +50,7 @@ export function openGuardedTap(
     // For `explain`: what went through a flow.
     writeSysctl('net/netfilter/nf_conntrack_acct', '1');
     const tap = openTap(vm.tap);
-    const ruleset = renderVmRuleset(
-      vm,
-      host,
-      policy,
-      generation,
-      learned,
-      generation,
-      published,
-    );
+    const ruleset = renderVmRuleset(vm, host, policy, generation, learned, generation, published);
     nftables(undefined, renderVmFrames(vm) + ruleset + renderConstant(vm, host));
     return tap;
   });

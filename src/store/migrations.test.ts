@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { UNLIMITED } from '../policy/bandwidth.ts';
 import { DENY_ALL } from '../policy/policy.ts';
+import { parsePublishedPorts } from '../policy/published-ports.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { Store, type VmRecord } from './store.ts';
 
@@ -40,6 +41,9 @@ const VERSIONS: string[] = [
   `${TABLES}, autostart INTEGER NOT NULL DEFAULT 0, netns INTEGER NOT NULL DEFAULT 1,
    bandwidth_out INTEGER, bandwidth_in INTEGER) STRICT;
    ${vm('{"base":"deny-all","default":"deny","allowed":[],"denied":[],"opened":[],"domains":[]}', ', 0, 1, NULL, NULL')}`,
+  `${TABLES}, autostart INTEGER NOT NULL DEFAULT 0, netns INTEGER NOT NULL DEFAULT 1,
+   bandwidth_out INTEGER, bandwidth_in INTEGER, ports TEXT NOT NULL DEFAULT '[]') STRICT;
+   ${vm('{"base":"deny-all","default":"deny","allowed":[],"denied":[],"opened":[],"domains":[]}', ", 0, 1, NULL, NULL, '[]'")}`,
 ];
 
 const RECORD: VmRecord = {
@@ -53,6 +57,7 @@ const RECORD: VmRecord = {
   policy: DENY_ALL,
   generation: 4,
   bandwidth: UNLIMITED,
+  ports: [],
   accelerator: 'tcg',
   createdAtMs: 1_800_000_000_000,
   autostart: false,
@@ -86,15 +91,17 @@ describe('a database of an older vmsan', () => {
         slot: 4,
         autostart: true,
         netns: false,
+        ports: parsePublishedPorts(['8080', '127.0.0.1:5353:53/udp']),
       };
       const bandwidth = { out: 50_000_000, in: null };
+      const ports = parsePublishedPorts(['0:80']);
       store.addVm(other);
-      store.updateVm({ ...RECORD, state: 'stopped', process: null, bandwidth });
+      store.updateVm({ ...RECORD, state: 'stopped', process: null, bandwidth, ports });
       store.close();
       const again = new Store(directory);
       assert.deepEqual(
         again.vms().toSorted((a, b) => b.slot - a.slot),
-        [other, { ...RECORD, state: 'stopped', process: null, bandwidth }],
+        [other, { ...RECORD, state: 'stopped', process: null, bandwidth, ports }],
       );
       again.close();
     });

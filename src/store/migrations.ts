@@ -40,4 +40,6 @@ export const MIGRATIONS = [
   // Nothing limited what a VM sends and receives.
   `ALTER TABLE vms ADD COLUMN bandwidth_out INTEGER;
    ALTER TABLE vms ADD COLUMN bandwidth_in INTEGER;`,
+  // No port was published.
+  `ALTER TABLE vms ADD COLUMN ports TEXT NOT NULL DEFAULT '[]';`,
 ];

@@ -19,6 +19,7 @@ const VM: VmRecord = {
   policy: DENY_ALL,
   generation: 1,
   bandwidth: { out: 1_500_000, in: 100_000_000_000 },
+  ports: [{ protocol: 'udp', address: '127.0.0.1', hostPort: 5353, guestPort: 53 }],
   accelerator: 'tcg',
   createdAtMs: 1_800_000_000_000,
   autostart: true,

@@ -5,6 +5,7 @@ import { Failure } from '../host/failure.ts';
 import type { ProcessIdentity } from '../host/process.ts';
 import type { Bandwidth } from '../policy/bandwidth.ts';
 import type { Policy } from '../policy/policy.ts';
+import type { PublishedPort } from '../policy/published-ports.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { Reserve } from './reserve.ts';
 
@@ -27,6 +28,7 @@ export interface VmRecord {
   /** Counts the policies this VM has had, from 1. */
   generation: number;
   bandwidth: Bandwidth;
+  ports: readonly PublishedPort[];
   accelerator: 'kvm' | 'tcg';
   createdAtMs: number;
   /** When it runs as the host goes down, it is started again after the reboot. */
@@ -95,19 +97,23 @@ export class Store {
     this.#write(
       `INSERT INTO vms VALUES (:id, :name, :state, :slot, :vcpus, :memory_mib, :disk_bytes,
            :policy, :generation, :accelerator, :created_at_ms, :pid, :start_ticks,
-           :autostart, :netns, :bandwidth_out, :bandwidth_in)`,
+           :autostart, :netns, :bandwidth_out, :bandwidth_in, :ports)`,
       toRow(vm),
     );
   }
 
   updateVm(vm: VmRecord): void {
     const { id, state, policy, generation, accelerator, pid, start_ticks, ...more } = toRow(vm);
-    const { bandwidth_out, bandwidth_in } = more;
+    const { bandwidth_out, bandwidth_in, ports } = more;
     this.#write(
       `UPDATE vms SET state = :state, policy = :policy, generation = :generation,
            accelerator = :accelerator, pid = :pid, start_ticks = :start_ticks,
-           bandwidth_out = :bandwidth_out, bandwidth_in = :bandwidth_in WHERE id = :id`,
-      { id, state, policy, generation, accelerator, pid, start_ticks, bandwidth_out, bandwidth_in },
+           bandwidth_out = :bandwidth_out, bandwidth_in = :bandwidth_in,
+           ports = :ports WHERE id = :id`,
+      {
+        ...{ id, state, policy, generation, accelerator, pid, start_ticks },
+        ...{ bandwidth_out, bandwidth_in, ports },
+      },
     );
   }
 
@@ -183,6 +189,7 @@ interface VmRow {
   netns: number;
   bandwidth_out: number | null;
   bandwidth_in: number | null;
+  ports: string;
 }
 
 function toRow(vm: VmRecord) {
@@ -204,6 +211,7 @@ function toRow(vm: VmRecord) {
     netns: vm.netns ? 1 : 0,
     bandwidth_out: vm.bandwidth.out,
     bandwidth_in: vm.bandwidth.in,
+    ports: JSON.stringify(vm.ports),
   } satisfies VmRow;
 }
 
@@ -219,6 +227,7 @@ function fromRow(row: VmRow): VmRecord {
     policy: JSON.parse(row.policy) as Policy,
     generation: row.generation,
     bandwidth: { out: row.bandwidth_out, in: row.bandwidth_in },
+    ports: JSON.parse(row.ports) as PublishedPort[],
     accelerator: row.accelerator as VmRecord['accelerator'],
     createdAtMs: row.created_at_ms,
     autostart: row.autostart === 1,

@@ -24,21 +24,7 @@ export function jsonFlag(what: string): Option {
   return new Option('--json', `print ${what} as JSON`);
 }
 
-/**
- * Flags that are part of the language but that nothing enforces yet. They are
- * known so that they can be refused: a rule that is accepted is enforced.
- */
-export const LIST_FLAGS = ['--publish-port <ports>'] as const;
-
-/** A flag of `LIST_FLAGS`, or another, that ends the command with `bad_input` when it is given. */
-export function refusedFlag(flags: string): Option {
-  const option = new Option(flags, 'refused');
-  option.helpGroup('Not enforced yet, and so refused:');
-  option.argParser(() => refuse(option));
-  return option;
-}
-
-/** As `refusedFlag`, for one without a value: call `refuse` when it was given. */
+/** A flag that is part of the language but that nothing enforces yet: what is accepted is enforced. */
 export function refuse(option: Option): never {
   throw new Failure(
     'bad_input',

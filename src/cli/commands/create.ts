@@ -11,14 +11,15 @@ import {
   parseVcpus,
   VCPUS,
 } from '../../api/values.ts';
+import { addPublishFlag, portsRequest, type PortOptions } from '../args/ports.ts';
 import { addBandwidthFlags, bandwidthRequest, type BandwidthOptions } from '../args/bandwidth.ts';
-import { jsonFlag, LIST_FLAGS, refuse, refusedFlag, valueFlag } from '../args/flags.ts';
+import { jsonFlag, refuse, valueFlag } from '../args/flags.ts';
 import { addPolicyFlags, policyRequest, type PolicyOptions } from '../args/policy.ts';
 import { bootedVm } from '../boot-events.ts';
 import { progress } from '../print/progress.ts';
 import { say, sayJson } from '../print/text.ts';
 
-interface Options extends PolicyOptions, BandwidthOptions {
+interface Options extends PolicyOptions, BandwidthOptions, PortOptions {
   name?: string;
   vcpus: number;
   memory: number;
@@ -48,8 +49,8 @@ export function define(command: Command): Command {
     )
     .option('--autostart', 'run it again after a reboot of the host, if it ran before');
   addPolicyFlags(command, 'allow-all, deny-all or custom (default: allow-all)');
+  addPublishFlag(command);
   addBandwidthFlags(command).addOption(jsonFlag('the VM'));
-  for (const flags of LIST_FLAGS) command.addOption(refusedFlag(flags));
   return command
     .addOption(NO_NETNS)
     .addHelpText('after', '\nPrints the id of the VM, which is running by then.')
@@ -76,5 +77,6 @@ function requestOf(options: Options): RequestOf<'createVm'> {
     autostart: options.autostart ?? false,
     ...policyRequest(options),
     ...bandwidthRequest(options),
+    ...portsRequest(options),
   };
 }

@@ -19,7 +19,7 @@ export function define(command: Command): Command {
       'after',
       `
 The daemon keeps the last 1000 since its start. Kinds: created, started, adopted (by a new daemon),
-paused, resumed, stopped, removed, network, gate.`,
+paused, resumed, stopped, removed, network, port (of the host's, that cannot be held), gate.`,
     )
     .action(events);
 }

@@ -4,6 +4,7 @@ import { jsonFlag } from '../args/flags.ts';
 import { rateText } from '../../policy/bandwidth.ts';
 import { forEachVm } from '../each.ts';
 import { policyLine } from '../print/policy.ts';
+import { portLines } from '../print/ports.ts';
 import { table } from '../print/table.ts';
 import { say, sayJson, size } from '../print/text.ts';
 import { vmJson, type VmJson } from '../print/vm.ts';
@@ -35,6 +36,7 @@ function describe(vm: VmJson): string {
       'bandwidth',
       `${rateText(vm.network.bandwidth.out)} out, ${rateText(vm.network.bandwidth.in)} in`,
     ],
+    ...portLines(vm.network.publishedPorts).map((line) => ['published', line]),
     ['guest address', vm.guestIp],
     ['gateway', vm.gatewayIp],
     ['netns', vm.netns ?? 'none: its rules are in the host’s'],

@@ -10,16 +10,24 @@ import {
   saysBandwidth,
   type BandwidthOptions,
 } from '../args/bandwidth.ts';
-import { jsonFlag, LIST_FLAGS, refusedFlag } from '../args/flags.ts';
+import { jsonFlag } from '../args/flags.ts';
 import { addPolicyFlags, policyRequest, saysPolicy, type PolicyOptions } from '../args/policy.ts';
+import {
+  addPublishFlag,
+  addUnpublishFlag,
+  portsRequest,
+  saysPorts,
+  type PortOptions,
+} from '../args/ports.ts';
 import { rateText } from '../../policy/bandwidth.ts';
 import { differences, limitChanges, policyLine } from '../print/policy.ts';
+import { portChanges, portLines } from '../print/ports.ts';
 import { countRows } from '../print/usage.ts';
 import { table } from '../print/table.ts';
 import { printable, remark, say, sayJson } from '../print/text.ts';
 import { networkJson, vmJson } from '../print/vm.ts';
 
-interface Options extends PolicyOptions, BandwidthOptions {
+interface Options extends PolicyOptions, BandwidthOptions, PortOptions {
   dryRun?: true;
   json?: true;
 }
@@ -27,26 +35,27 @@ interface Options extends PolicyOptions, BandwidthOptions {
 export function define(command: Command): Command {
   command.argument('<vm>', 'an id, a name or a unique prefix');
   addPolicyFlags(command, 'replace the policy by allow-all, deny-all or custom, on the running VM');
+  addPublishFlag(command);
+  addUnpublishFlag(command);
   addBandwidthFlags(command)
     .option('--dry-run', 'print what a change would do, and do nothing')
     .addOption(jsonFlag('what holds now, or the receipt of a change,'));
-  for (const flags of LIST_FLAGS) command.addOption(refusedFlag(flags));
   return command
     .addHelpText(
       'after',
       `
 Without a flag it shows what holds now. The flags of a policy replace it as a unit;
-limits change only when they are named.
+ports and limits change only when they are named.
 A change is in force when its receipt is printed.`,
     )
     .action(network);
 }
 
 async function network(vm: string, options: Options): Promise<void> {
-  if (!saysPolicy(options) && !saysBandwidth(options)) {
+  if (!saysPolicy(options) && !saysBandwidth(options) && !saysPorts(options)) {
     if (options.dryRun) {
       throw new Failure('bad_input', '--dry-run needs a change to try', {
-        hint: 'add --network-policy, --allowed-domain, --allowed-cidr, --denied-cidr or --bandwidth',
+        hint: 'add flags of a policy, --publish-port, --unpublish-port or --bandwidth',
       });
     }
     await withDaemon(loadSettings(), (daemon) => show(daemon, vm, options));
@@ -54,7 +63,7 @@ async function network(vm: string, options: Options): Promise<void> {
   }
   const dryRun = options.dryRun ?? false;
   const policy = saysPolicy(options) ? policyRequest(options) : {};
-  const request = { vm, ...policy, ...bandwidthRequest(options), dryRun };
+  const request = { vm, ...policy, ...bandwidthRequest(options), ...portsRequest(options), dryRun };
   const receipt = await withDaemon(loadSettings(), (daemon) =>
     daemon.call('setNetwork', request, 30_000),
   );
@@ -87,6 +96,7 @@ async function show(daemon: Daemon, name: string, options: Options): Promise<voi
       ...list('denied', now.deniedCidrs),
       ...list('opened', now.openedCidrs),
       ['generation', String(now.generation)],
+      ...portLines(now.publishedPorts).map((line) => ['published', line]),
       ['bandwidth out', rateText(now.bandwidth.out)],
       ['bandwidth in', rateText(now.bandwidth.in)],
       ...(counted === null ? [] : countRows(counted)),
@@ -114,10 +124,11 @@ function print(receipt: ResponseOf<'setNetwork'>, { json, dryRun }: Options): vo
     for (const line of differences(before, after)) say(printable(line));
     return;
   }
-  const changes = limitChanges(before, after).map((line) => line.trim());
+  const changes = [...portChanges(before, after), ...limitChanges(before, after)];
   const when = [`in force after ${effectiveMs.toFixed(1)} ms`];
   if (before.generation !== after.generation) {
-    changes.unshift(`${policyLine(before)} -> ${policyLine(after)}`);
+    const [was, is] = [policyLine(before), policyLine(after)];
+    if (was !== is || changes.length === 0) changes.unshift(`${was} -> ${is}`);
     when.unshift(`generation ${after.generation}`);
     when.push(flows);
   }

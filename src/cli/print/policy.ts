@@ -1,4 +1,5 @@
 import { rateText } from '../../policy/bandwidth.ts';
+import { portChanges } from './ports.ts';
 import type { NetworkJson } from './vm.ts';
 
 /** A policy in one line: `allow-all`, or `custom (default deny, allowed 10.0.0.0/8)`. */
@@ -29,6 +30,7 @@ export function differences(before: NetworkJson, after: NetworkJson): string[] {
       ...is.filter((entry) => !was.includes(entry)).map((entry) => `+ ${word} ${entry}`),
     );
   }
+  lines.push(...portChanges(before, after));
   lines.push(...limitChanges(before, after).map((line) => `  ${line}`));
   return lines.length === 0 ? ['  nothing would be another'] : lines;
 }

@@ -46,6 +46,19 @@ export interface NetworkJson {
   allowedDomains: string[];
   /** At most so many bits of its frames a second, or null. */
   bandwidth: Bandwidth;
+  publishedPorts: PortJson[];
+}
+
+/** A port of the host's that leads to the guest. */
+export interface PortJson {
+  /** `tcp`, `udp`. */
+  protocol: string;
+  /** The host's; `0.0.0.0` is all of them. */
+  address: string;
+  hostPort: number;
+  guestPort: number;
+  /** Nobody else can have it: false when the VM does not run, or when somebody took it before. */
+  held: boolean;
 }
 
 /** What the contract's JSON leaves out has its default value. */
@@ -84,6 +97,13 @@ export function networkJson(network: WireNetwork = {}): NetworkJson {
       out: Number(network.bandwidthOut ?? 0) || null,
       in: Number(network.bandwidthIn ?? 0) || null,
     },
+    publishedPorts: (network.publishedPorts ?? []).map((port) => ({
+      protocol: port.protocol ?? '',
+      address: port.address ?? '',
+      hostPort: port.hostPort ?? 0,
+      guestPort: port.guestPort ?? 0,
+      held: port.held ?? false,
+    })),
   };
 }
 

@@ -29,6 +29,7 @@ export const DENY_JSON = {
   openedCidrs: [],
   allowedDomains: [],
   bandwidth: { out: null, in: null },
+  publishedPorts: [],
 };
 /** All of it with `--json`. */
 export const WEB_JSON = {

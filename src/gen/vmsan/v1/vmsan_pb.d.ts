@@ -278,6 +278,11 @@ export declare type Network = Message<"vmsan.v1.Network"> & {
    * @generated from field: uint64 bandwidth_in = 9;
    */
   bandwidthIn: bigint;
+
+  /**
+   * @generated from field: repeated vmsan.v1.PublishedPort published_ports = 10;
+   */
+  publishedPorts: PublishedPort[];
 };
 
 /**
@@ -342,6 +347,11 @@ export declare type NetworkJson = {
    * @generated from field: uint64 bandwidth_in = 9;
    */
   bandwidthIn?: string;
+
+  /**
+   * @generated from field: repeated vmsan.v1.PublishedPort published_ports = 10;
+   */
+  publishedPorts?: PublishedPortJson[];
 };
 
 /**
@@ -349,6 +359,90 @@ export declare type NetworkJson = {
  * Use `create(NetworkSchema)` to create a new message.
  */
 export declare const NetworkSchema: GenMessage<Network, {jsonType: NetworkJson}>;
+
+/**
+ * A port of the host's that leads to the guest.
+ *
+ * @generated from message vmsan.v1.PublishedPort
+ */
+export declare type PublishedPort = Message<"vmsan.v1.PublishedPort"> & {
+  /**
+   * "tcp" or "udp".
+   *
+   * @generated from field: string protocol = 1;
+   */
+  protocol: string;
+
+  /**
+   * The host's address that it is on; "0.0.0.0": all of them.
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * @generated from field: uint32 host_port = 3;
+   */
+  hostPort: number;
+
+  /**
+   * @generated from field: uint32 guest_port = 4;
+   */
+  guestPort: number;
+
+  /**
+   * The daemon keeps others from it. False when the VM does not run, or when
+   * another program took it while no daemon ran.
+   *
+   * @generated from field: bool held = 5;
+   */
+  held: boolean;
+};
+
+/**
+ * A port of the host's that leads to the guest.
+ *
+ * @generated from message vmsan.v1.PublishedPort
+ */
+export declare type PublishedPortJson = {
+  /**
+   * "tcp" or "udp".
+   *
+   * @generated from field: string protocol = 1;
+   */
+  protocol?: string;
+
+  /**
+   * The host's address that it is on; "0.0.0.0": all of them.
+   *
+   * @generated from field: string address = 2;
+   */
+  address?: string;
+
+  /**
+   * @generated from field: uint32 host_port = 3;
+   */
+  hostPort?: number;
+
+  /**
+   * @generated from field: uint32 guest_port = 4;
+   */
+  guestPort?: number;
+
+  /**
+   * The daemon keeps others from it. False when the VM does not run, or when
+   * another program took it while no daemon ran.
+   *
+   * @generated from field: bool held = 5;
+   */
+  held?: boolean;
+};
+
+/**
+ * Describes the message vmsan.v1.PublishedPort.
+ * Use `create(PublishedPortSchema)` to create a new message.
+ */
+export declare const PublishedPortSchema: GenMessage<PublishedPort, {jsonType: PublishedPortJson}>;
 
 /**
  * @generated from message vmsan.v1.CreateVmRequest
@@ -420,6 +514,14 @@ export declare type CreateVmRequest = Message<"vmsan.v1.CreateVmRequest"> & {
    * @generated from field: uint64 bandwidth_in = 11;
    */
   bandwidthIn: bigint;
+
+  /**
+   * "8080", "8080:80", "127.0.0.1:8080:80", "8000-8010", "53/udp"; 0 for the
+   * host's port takes a free one.
+   *
+   * @generated from field: repeated string publish_ports = 12;
+   */
+  publishPorts: string[];
 };
 
 /**
@@ -492,6 +594,14 @@ export declare type CreateVmRequestJson = {
    * @generated from field: uint64 bandwidth_in = 11;
    */
   bandwidthIn?: string;
+
+  /**
+   * "8080", "8080:80", "127.0.0.1:8080:80", "8000-8010", "53/udp"; 0 for the
+   * host's port takes a free one.
+   *
+   * @generated from field: repeated string publish_ports = 12;
+   */
+  publishPorts?: string[];
 };
 
 /**
@@ -1169,7 +1279,7 @@ export declare type WatchEventsResponse = Message<"vmsan.v1.WatchEventsResponse"
   atMs: bigint;
 
   /**
-   * "created", "started", "adopted", "paused", "resumed", "stopped", "removed", "network", "gate".
+   * "created", "started", "adopted", "paused", "resumed", "stopped", "removed", "network", "port", "gate".
    *
    * @generated from field: string kind = 2;
    */
@@ -1205,7 +1315,7 @@ export declare type WatchEventsResponseJson = {
   atMs?: string;
 
   /**
-   * "created", "started", "adopted", "paused", "resumed", "stopped", "removed", "network", "gate".
+   * "created", "started", "adopted", "paused", "resumed", "stopped", "removed", "network", "port", "gate".
    *
    * @generated from field: string kind = 2;
    */
@@ -1287,6 +1397,20 @@ export declare type SetNetworkRequest = Message<"vmsan.v1.SetNetworkRequest"> & 
    * @generated from field: optional uint64 bandwidth_in = 8;
    */
   bandwidthIn?: bigint | undefined;
+
+  /**
+   * As in CreateVmRequest; the ports there are stay.
+   *
+   * @generated from field: repeated string publish_ports = 9;
+   */
+  publishPorts: string[];
+
+  /**
+   * By the host's ports, or as they were published. Goes before what is published.
+   *
+   * @generated from field: repeated string unpublish_ports = 10;
+   */
+  unpublishPorts: string[];
 };
 
 /**
@@ -1339,6 +1463,20 @@ export declare type SetNetworkRequestJson = {
    * @generated from field: optional uint64 bandwidth_in = 8;
    */
   bandwidthIn?: string;
+
+  /**
+   * As in CreateVmRequest; the ports there are stay.
+   *
+   * @generated from field: repeated string publish_ports = 9;
+   */
+  publishPorts?: string[];
+
+  /**
+   * By the host's ports, or as they were published. Goes before what is published.
+   *
+   * @generated from field: repeated string unpublish_ports = 10;
+   */
+  unpublishPorts?: string[];
 };
 
 /**

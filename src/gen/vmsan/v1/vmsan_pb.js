@@ -14,7 +14,7 @@ import { file_vmsan_v1_agent } from "./agent_pb.js";
  * Describes the file vmsan/v1/vmsan.proto.
  */
 export const file_vmsan_v1_vmsan = /*@__PURE__*/
-  fileDesc("ChR2bXNhbi92MS92bXNhbi5wcm90bxIIdm1zYW4udjEiugIKAlZtEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES52bXNhbi52MS5WbVN0YXRlEgwKBHNsb3QYBCABKA0SEAoIZ3Vlc3RfaXAYBSABKAkSEgoKZ2F0ZXdheV9pcBgGIAEoCRIiCgduZXR3b3JrGAcgASgLMhEudm1zYW4udjEuTmV0d29yaxINCgV2Y3B1cxgIIAEoDRISCgptZW1vcnlfbWliGAkgASgNEhIKCmRpc2tfYnl0ZXMYCiABKAQSFQoNY3JlYXRlZF9hdF9tcxgLIAEoAxITCgthY2NlbGVyYXRvchgMIAEoCRINCgVuZXRucxgNIAEoCRILCgNwaWQYDiABKA0SEQoJYXV0b3N0YXJ0GA8gASgIEg4KBm5vdGljZRgUIAEoCSLPAQoHTmV0d29yaxIOCgZwb2xpY3kYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDRIXCg9kZWZhdWx0X3ZlcmRpY3QYAyABKAkSFQoNYWxsb3dlZF9jaWRycxgEIAMoCRIUCgxkZW5pZWRfY2lkcnMYBSADKAkSFAoMb3BlbmVkX2NpZHJzGAYgAygJEhcKD2FsbG93ZWRfZG9tYWlucxgHIAMoCRIVCg1iYW5kd2lkdGhfb3V0GAggASgEEhQKDGJhbmR3aWR0aF9pbhgJIAEoBCLsAQoPQ3JlYXRlVm1SZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFdmNwdXMYAiABKA0SEgoKbWVtb3J5X21pYhgDIAEoDRISCgpkaXNrX2J5dGVzGAQgASgEEg4KBnBvbGljeRgFIAEoCRIVCg1hbGxvd2VkX2NpZHJzGAYgAygJEhQKDGRlbmllZF9jaWRycxgHIAMoCRIXCg9hbGxvd2VkX2RvbWFpbnMYCCADKAkSEQoJYXV0b3N0YXJ0GAkgASgIEhUKDWJhbmR3aWR0aF9vdXQYCiABKAQSFAoMYmFuZHdpZHRoX2luGAsgASgEIlkKEENyZWF0ZVZtUmVzcG9uc2USDgoEc3RlcBgBIAEoCUgAEhAKBm5vdGljZRgCIAEoCUgAEhoKAnZtGAMgASgLMgwudm1zYW4udjEuVm1IAEIHCgVldmVudCIQCg5MaXN0Vm1zUmVxdWVzdCIsCg9MaXN0Vm1zUmVzcG9uc2USGQoDdm1zGAEgAygLMgwudm1zYW4udjEuVm0iGgoMR2V0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJIikKDUdldFZtUmVzcG9uc2USGAoCdm0YASABKAsyDC52bXNhbi52MS5WbSIcCg5TdGFydFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSJYCg9TdGFydFZtUmVzcG9uc2USDgoEc3RlcBgBIAEoCUgAEhAKBm5vdGljZRgCIAEoCUgAEhoKAnZtGAMgASgLMgwudm1zYW4udjEuVm1IAEIHCgVldmVudCItCg1TdG9wVm1SZXF1ZXN0EgoKAnZtGAEgASgJEhAKCGdyYWNlX21zGAIgASgNIioKDlN0b3BWbVJlc3BvbnNlEhgKAnZtGAEgASgLMgwudm1zYW4udjEuVm0iLAoPUmVtb3ZlVm1SZXF1ZXN0EgoKAnZtGAEgASgJEg0KBWZvcmNlGAIgASgIIiwKEFJlbW92ZVZtUmVzcG9uc2USCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSIwCg1XYWl0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJEhMKC3BhdGllbmNlX21zGAIgASgNIqQBCg5XYWl0Vm1SZXNwb25zZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEikKA2VuZBgDIAEoDjIcLnZtc2FuLnYxLldhaXRWbVJlc3BvbnNlLkVuZCJNCgNFbmQSEwoPRU5EX1VOU1BFQ0lGSUVEEAASDwoLRU5EX05PVF9ZRVQQARIPCgtFTkRfU1RPUFBFRBACEg8KC0VORF9SRU1PVkVEEAMiIAoSTGlzdFZtRXhlY3NSZXF1ZXN0EgoKAnZtGAEgASgJIjgKE0xpc3RWbUV4ZWNzUmVzcG9uc2USIQoFZXhlY3MYASADKAsyEi52bXNhbi52MS5FeGVjSW5mbyIsCg5HZXRMb2dzUmVxdWVzdBIKCgJ2bRgBIAEoCRIOCgZmb2xsb3cYAiABKAgiHwoPR2V0TG9nc1Jlc3BvbnNlEgwKBHRleHQYASABKAkiJAoSV2F0Y2hFdmVudHNSZXF1ZXN0Eg4KBmZvbGxvdxgBIAEoCCJcChNXYXRjaEV2ZW50c1Jlc3BvbnNlEg0KBWF0X21zGAEgASgDEgwKBGtpbmQYAiABKAkSCgoCaWQYAyABKAkSDAoEbmFtZRgEIAEoCRIOCgZkZXRhaWwYBSABKAki4AEKEVNldE5ldHdvcmtSZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnBvbGljeRgCIAEoCRIVCg1hbGxvd2VkX2NpZHJzGAMgAygJEhQKDGRlbmllZF9jaWRycxgEIAMoCRIPCgdkcnlfcnVuGAUgASgIEhcKD2FsbG93ZWRfZG9tYWlucxgGIAMoCRIaCg1iYW5kd2lkdGhfb3V0GAcgASgESACIAQESGQoMYmFuZHdpZHRoX2luGAggASgESAGIAQFCEAoOX2JhbmR3aWR0aF9vdXRCDwoNX2JhbmR3aWR0aF9pbiLkAQoSU2V0TmV0d29ya1Jlc3BvbnNlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIQoGYmVmb3JlGAMgASgLMhEudm1zYW4udjEuTmV0d29yaxIgCgVhZnRlchgEIAEoCzIRLnZtc2FuLnYxLk5ldHdvcmsSFAoMZWZmZWN0aXZlX21zGAUgASgBEhQKDGZsb3dzX2Nsb3NlZBgGIAEoDRIPCgdub3RpY2VzGAcgAygJEhYKDmxlYXNlc19kcm9wcGVkGAggASgNEhoKEmNvbm5lY3Rpb25zX2Nsb3NlZBgJIAEoDSIdCg9HZXRVc2FnZVJlcXVlc3QSCgoCdm0YASABKAkiQQoQR2V0VXNhZ2VSZXNwb25zZRIeCgN2bXMYASADKAsyES52bXNhbi52MS5WbVVzYWdlEg0KBWF0X21zGAIgASgBIv0BCgdWbVVzYWdlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES52bXNhbi52MS5WbVN0YXRlEg8KB3J1bm5pbmcYBCABKAgSEwoLY3B1X3NlY29uZHMYBSABKAESFAoMbWVtb3J5X2J5dGVzGAYgASgEEhIKCnNlbnRfYnl0ZXMYByABKAQSFAoMc2VudF9wYWNrZXRzGAggASgEEhYKDnJlY2VpdmVkX2J5dGVzGAkgASgEEhgKEHJlY2VpdmVkX3BhY2tldHMYCiABKAQSHgoFZHJvcHMYCyADKAsyDy52bXNhbi52MS5Ecm9wcyIoCgVEcm9wcxIOCgZyZWFzb24YASABKAkSDwoHcGFja2V0cxgCIAEoBCKCAQoORXhwbGFpblJlcXVlc3QSCgoCdm0YASABKAkSDgoGdGFyZ2V0GAIgASgJEg4KBnBvbGljeRgDIAEoCRIXCg9hbGxvd2VkX2RvbWFpbnMYBCADKAkSFQoNYWxsb3dlZF9jaWRycxgFIAMoCRIUCgxkZW5pZWRfY2lkcnMYBiADKAki1gEKD0V4cGxhaW5SZXNwb25zZRInCgpqdWRnZW1lbnRzGAEgAygLMhMudm1zYW4udjEuSnVkZ2VtZW50EiMKBGhlbGQYAiADKAsyFS52bXNhbi52MS5IZWxkQWRkcmVzcxINCgVmbG93cxgDIAEoDRIUCgxmbG93X3BhY2tldHMYBCABKAQSEgoKZmxvd19ieXRlcxgFIAEoBBIPCgdwcm94aWVkGAYgASgNEhUKDXRpbWVzX2FsbG93ZWQYByABKAQSFAoMdGltZXNfZGVuaWVkGAggASgEIkgKCUp1ZGdlbWVudBIMCgR3aGF0GAEgASgJEg8KB3ZlcmRpY3QYAiABKAkSDAoEcnVsZRgDIAEoCRIOCgZyZWFzb24YBCABKAkiTAoLSGVsZEFkZHJlc3MSDAoEbmFtZRgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEg8KB3NlY29uZHMYAyABKA0SDQoFcG9ydHMYBCADKAkiNAoOQXVkaXRWbVJlcXVlc3QSCgoCdm0YASABKAkSFgoOcmViaW5kaW5nX25hbWUYAiABKAkidAoPQXVkaXRWbVJlc3BvbnNlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIgoHbmV0d29yaxgDIAEoCzIRLnZtc2FuLnYxLk5ldHdvcmsSIwoIYXR0ZW1wdHMYBCADKAsyES52bXNhbi52MS5BdHRlbXB0IkoKB0F0dGVtcHQSDAoEbmFtZRgBIAEoCRIPCgd2ZXJkaWN0GAIgASgJEhAKCGV4cGVjdGVkGAMgASgJEg4KBmRldGFpbBgEIAEoCSJTChNXYXRjaFRyYWZmaWNSZXF1ZXN0EgoKAnZtGAEgASgJEg4KBmZvbGxvdxgCIAEoCBIOCgZkZW5pZWQYAyABKAgSEAoIc2luY2VfbXMYBCABKAQiUQoUV2F0Y2hUcmFmZmljUmVzcG9uc2USJwoHZW50cmllcxgBIAMoCzIWLnZtc2FuLnYxLlRyYWZmaWNFbnRyeRIQCghsZWZ0X291dBgCIAEoBCKwAQoMVHJhZmZpY0VudHJ5EhMKC2ZpcnN0X2F0X21zGAEgASgDEhIKCmxhc3RfYXRfbXMYAiABKAMSDAoEa2luZBgDIAEoCRIMCgR3aGF0GAQgASgJEg8KB3ZlcmRpY3QYBSABKAkSDAoEcnVsZRgGIAEoCRIOCgZyZWFzb24YByABKAkSDwoHYWRkcmVzcxgIIAEoCRIMCgRwb3J0GAkgASgNEg0KBWNvdW50GAogASgEIg8KDURvY3RvclJlcXVlc3QiMQoORG9jdG9yUmVzcG9uc2USHwoGY2hlY2tzGAEgAygLMg8udm1zYW4udjEuQ2hlY2sisAEKBUNoZWNrEgwKBG5hbWUYASABKAkSJgoGc3RhdHVzGAIgASgOMhYudm1zYW4udjEuQ2hlY2suU3RhdHVzEg4KBmRldGFpbBgDIAEoCRIMCgRoaW50GAQgASgJIlMKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABINCglTVEFUVVNfT0sQARIPCgtTVEFUVVNfTk9URRACEhEKDVNUQVRVU19GQUlMRUQQAyISChBHZXREYWVtb25SZXF1ZXN0IpEBChFHZXREYWVtb25SZXNwb25zZRILCgNwaWQYASABKA0SDQoFYnVpbGQYAiABKAkSEQoJc3RhdGVfZGlyGAMgASgJEg8KB3J1bl9kaXIYBCABKAkSFQoNc3RhcnRlZF9hdF9tcxgFIAEoAxITCgtydW5uaW5nX3ZtcxgGIAEoDRIQCghnYXRlX3BpZBgHIAEoDSIiChFTdG9wRGFlbW9uUmVxdWVzdBINCgVwdXJnZRgBIAEoCCIpChJTdG9wRGFlbW9uUmVzcG9uc2USEwoLcmVtb3ZlZF92bXMYASABKA0iJwoJRXJyb3JJbmZvEgwKBGNvZGUYASABKAkSDAoEaGludBgCIAEoCSrAAQoHVm1TdGF0ZRIYChRWTV9TVEFURV9VTlNQRUNJRklFRBAAEhUKEVZNX1NUQVRFX0NSRUFUSU5HEAESFAoQVk1fU1RBVEVfUlVOTklORxACEhQKEFZNX1NUQVRFX1NUT1BQRUQQAxIVChFWTV9TVEFURV9SRU1PVklORxAEEhUKEVZNX1NUQVRFX1NUQVJUSU5HEAUSFQoRVk1fU1RBVEVfU1RPUFBJTkcQBhITCg9WTV9TVEFURV9QQVVTRUQQBzLRCQoMVm1zYW5TZXJ2aWNlEkMKCENyZWF0ZVZtEhkudm1zYW4udjEuQ3JlYXRlVm1SZXF1ZXN0Ghoudm1zYW4udjEuQ3JlYXRlVm1SZXNwb25zZTABEj4KB0xpc3RWbXMSGC52bXNhbi52MS5MaXN0Vm1zUmVxdWVzdBoZLnZtc2FuLnYxLkxpc3RWbXNSZXNwb25zZRI4CgVHZXRWbRIWLnZtc2FuLnYxLkdldFZtUmVxdWVzdBoXLnZtc2FuLnYxLkdldFZtUmVzcG9uc2USQAoHU3RhcnRWbRIYLnZtc2FuLnYxLlN0YXJ0Vm1SZXF1ZXN0Ghkudm1zYW4udjEuU3RhcnRWbVJlc3BvbnNlMAESOwoGU3RvcFZtEhcudm1zYW4udjEuU3RvcFZtUmVxdWVzdBoYLnZtc2FuLnYxLlN0b3BWbVJlc3BvbnNlEkEKCFJlbW92ZVZtEhkudm1zYW4udjEuUmVtb3ZlVm1SZXF1ZXN0Ghoudm1zYW4udjEuUmVtb3ZlVm1SZXNwb25zZRI7CgZXYWl0Vm0SFy52bXNhbi52MS5XYWl0Vm1SZXF1ZXN0Ghgudm1zYW4udjEuV2FpdFZtUmVzcG9uc2USSgoLTGlzdFZtRXhlY3MSHC52bXNhbi52MS5MaXN0Vm1FeGVjc1JlcXVlc3QaHS52bXNhbi52MS5MaXN0Vm1FeGVjc1Jlc3BvbnNlEkAKB0dldExvZ3MSGC52bXNhbi52MS5HZXRMb2dzUmVxdWVzdBoZLnZtc2FuLnYxLkdldExvZ3NSZXNwb25zZTABEkwKC1dhdGNoRXZlbnRzEhwudm1zYW4udjEuV2F0Y2hFdmVudHNSZXF1ZXN0Gh0udm1zYW4udjEuV2F0Y2hFdmVudHNSZXNwb25zZTABEkcKClNldE5ldHdvcmsSGy52bXNhbi52MS5TZXROZXR3b3JrUmVxdWVzdBocLnZtc2FuLnYxLlNldE5ldHdvcmtSZXNwb25zZRJBCghHZXRVc2FnZRIZLnZtc2FuLnYxLkdldFVzYWdlUmVxdWVzdBoaLnZtc2FuLnYxLkdldFVzYWdlUmVzcG9uc2USPgoHRXhwbGFpbhIYLnZtc2FuLnYxLkV4cGxhaW5SZXF1ZXN0Ghkudm1zYW4udjEuRXhwbGFpblJlc3BvbnNlEj4KB0F1ZGl0Vm0SGC52bXNhbi52MS5BdWRpdFZtUmVxdWVzdBoZLnZtc2FuLnYxLkF1ZGl0Vm1SZXNwb25zZRJPCgxXYXRjaFRyYWZmaWMSHS52bXNhbi52MS5XYXRjaFRyYWZmaWNSZXF1ZXN0Gh4udm1zYW4udjEuV2F0Y2hUcmFmZmljUmVzcG9uc2UwARI7CgZEb2N0b3ISFy52bXNhbi52MS5Eb2N0b3JSZXF1ZXN0Ghgudm1zYW4udjEuRG9jdG9yUmVzcG9uc2USRAoJR2V0RGFlbW9uEhoudm1zYW4udjEuR2V0RGFlbW9uUmVxdWVzdBobLnZtc2FuLnYxLkdldERhZW1vblJlc3BvbnNlEkcKClN0b3BEYWVtb24SGy52bXNhbi52MS5TdG9wRGFlbW9uUmVxdWVzdBocLnZtc2FuLnYxLlN0b3BEYWVtb25SZXNwb25zZWIGcHJvdG8z", [file_vmsan_v1_agent]);
+  fileDesc("ChR2bXNhbi92MS92bXNhbi5wcm90bxIIdm1zYW4udjEiugIKAlZtEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES52bXNhbi52MS5WbVN0YXRlEgwKBHNsb3QYBCABKA0SEAoIZ3Vlc3RfaXAYBSABKAkSEgoKZ2F0ZXdheV9pcBgGIAEoCRIiCgduZXR3b3JrGAcgASgLMhEudm1zYW4udjEuTmV0d29yaxINCgV2Y3B1cxgIIAEoDRISCgptZW1vcnlfbWliGAkgASgNEhIKCmRpc2tfYnl0ZXMYCiABKAQSFQoNY3JlYXRlZF9hdF9tcxgLIAEoAxITCgthY2NlbGVyYXRvchgMIAEoCRINCgVuZXRucxgNIAEoCRILCgNwaWQYDiABKA0SEQoJYXV0b3N0YXJ0GA8gASgIEg4KBm5vdGljZRgUIAEoCSKBAgoHTmV0d29yaxIOCgZwb2xpY3kYASABKAkSEgoKZ2VuZXJhdGlvbhgCIAEoDRIXCg9kZWZhdWx0X3ZlcmRpY3QYAyABKAkSFQoNYWxsb3dlZF9jaWRycxgEIAMoCRIUCgxkZW5pZWRfY2lkcnMYBSADKAkSFAoMb3BlbmVkX2NpZHJzGAYgAygJEhcKD2FsbG93ZWRfZG9tYWlucxgHIAMoCRIVCg1iYW5kd2lkdGhfb3V0GAggASgEEhQKDGJhbmR3aWR0aF9pbhgJIAEoBBIwCg9wdWJsaXNoZWRfcG9ydHMYCiADKAsyFy52bXNhbi52MS5QdWJsaXNoZWRQb3J0ImcKDVB1Ymxpc2hlZFBvcnQSEAoIcHJvdG9jb2wYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIRCglob3N0X3BvcnQYAyABKA0SEgoKZ3Vlc3RfcG9ydBgEIAEoDRIMCgRoZWxkGAUgASgIIoMCCg9DcmVhdGVWbVJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgV2Y3B1cxgCIAEoDRISCgptZW1vcnlfbWliGAMgASgNEhIKCmRpc2tfYnl0ZXMYBCABKAQSDgoGcG9saWN5GAUgASgJEhUKDWFsbG93ZWRfY2lkcnMYBiADKAkSFAoMZGVuaWVkX2NpZHJzGAcgAygJEhcKD2FsbG93ZWRfZG9tYWlucxgIIAMoCRIRCglhdXRvc3RhcnQYCSABKAgSFQoNYmFuZHdpZHRoX291dBgKIAEoBBIUCgxiYW5kd2lkdGhfaW4YCyABKAQSFQoNcHVibGlzaF9wb3J0cxgMIAMoCSJZChBDcmVhdGVWbVJlc3BvbnNlEg4KBHN0ZXAYASABKAlIABIQCgZub3RpY2UYAiABKAlIABIaCgJ2bRgDIAEoCzIMLnZtc2FuLnYxLlZtSABCBwoFZXZlbnQiEAoOTGlzdFZtc1JlcXVlc3QiLAoPTGlzdFZtc1Jlc3BvbnNlEhkKA3ZtcxgBIAMoCzIMLnZtc2FuLnYxLlZtIhoKDEdldFZtUmVxdWVzdBIKCgJ2bRgBIAEoCSIpCg1HZXRWbVJlc3BvbnNlEhgKAnZtGAEgASgLMgwudm1zYW4udjEuVm0iHAoOU3RhcnRWbVJlcXVlc3QSCgoCdm0YASABKAkiWAoPU3RhcnRWbVJlc3BvbnNlEg4KBHN0ZXAYASABKAlIABIQCgZub3RpY2UYAiABKAlIABIaCgJ2bRgDIAEoCzIMLnZtc2FuLnYxLlZtSABCBwoFZXZlbnQiLQoNU3RvcFZtUmVxdWVzdBIKCgJ2bRgBIAEoCRIQCghncmFjZV9tcxgCIAEoDSIqCg5TdG9wVm1SZXNwb25zZRIYCgJ2bRgBIAEoCzIMLnZtc2FuLnYxLlZtIiwKD1JlbW92ZVZtUmVxdWVzdBIKCgJ2bRgBIAEoCRINCgVmb3JjZRgCIAEoCCIsChBSZW1vdmVWbVJlc3BvbnNlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkiMAoNV2FpdFZtUmVxdWVzdBIKCgJ2bRgBIAEoCRITCgtwYXRpZW5jZV9tcxgCIAEoDSKkAQoOV2FpdFZtUmVzcG9uc2USCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIpCgNlbmQYAyABKA4yHC52bXNhbi52MS5XYWl0Vm1SZXNwb25zZS5FbmQiTQoDRW5kEhMKD0VORF9VTlNQRUNJRklFRBAAEg8KC0VORF9OT1RfWUVUEAESDwoLRU5EX1NUT1BQRUQQAhIPCgtFTkRfUkVNT1ZFRBADIiAKEkxpc3RWbUV4ZWNzUmVxdWVzdBIKCgJ2bRgBIAEoCSI4ChNMaXN0Vm1FeGVjc1Jlc3BvbnNlEiEKBWV4ZWNzGAEgAygLMhIudm1zYW4udjEuRXhlY0luZm8iLAoOR2V0TG9nc1JlcXVlc3QSCgoCdm0YASABKAkSDgoGZm9sbG93GAIgASgIIh8KD0dldExvZ3NSZXNwb25zZRIMCgR0ZXh0GAEgASgJIiQKEldhdGNoRXZlbnRzUmVxdWVzdBIOCgZmb2xsb3cYASABKAgiXAoTV2F0Y2hFdmVudHNSZXNwb25zZRINCgVhdF9tcxgBIAEoAxIMCgRraW5kGAIgASgJEgoKAmlkGAMgASgJEgwKBG5hbWUYBCABKAkSDgoGZGV0YWlsGAUgASgJIpACChFTZXROZXR3b3JrUmVxdWVzdBIKCgJ2bRgBIAEoCRIOCgZwb2xpY3kYAiABKAkSFQoNYWxsb3dlZF9jaWRycxgDIAMoCRIUCgxkZW5pZWRfY2lkcnMYBCADKAkSDwoHZHJ5X3J1bhgFIAEoCBIXCg9hbGxvd2VkX2RvbWFpbnMYBiADKAkSGgoNYmFuZHdpZHRoX291dBgHIAEoBEgAiAEBEhkKDGJhbmR3aWR0aF9pbhgIIAEoBEgBiAEBEhUKDXB1Ymxpc2hfcG9ydHMYCSADKAkSFwoPdW5wdWJsaXNoX3BvcnRzGAogAygJQhAKDl9iYW5kd2lkdGhfb3V0Qg8KDV9iYW5kd2lkdGhfaW4i5AEKElNldE5ldHdvcmtSZXNwb25zZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiEKBmJlZm9yZRgDIAEoCzIRLnZtc2FuLnYxLk5ldHdvcmsSIAoFYWZ0ZXIYBCABKAsyES52bXNhbi52MS5OZXR3b3JrEhQKDGVmZmVjdGl2ZV9tcxgFIAEoARIUCgxmbG93c19jbG9zZWQYBiABKA0SDwoHbm90aWNlcxgHIAMoCRIWCg5sZWFzZXNfZHJvcHBlZBgIIAEoDRIaChJjb25uZWN0aW9uc19jbG9zZWQYCSABKA0iHQoPR2V0VXNhZ2VSZXF1ZXN0EgoKAnZtGAEgASgJIkEKEEdldFVzYWdlUmVzcG9uc2USHgoDdm1zGAEgAygLMhEudm1zYW4udjEuVm1Vc2FnZRINCgVhdF9tcxgCIAEoASL9AQoHVm1Vc2FnZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiAKBXN0YXRlGAMgASgOMhEudm1zYW4udjEuVm1TdGF0ZRIPCgdydW5uaW5nGAQgASgIEhMKC2NwdV9zZWNvbmRzGAUgASgBEhQKDG1lbW9yeV9ieXRlcxgGIAEoBBISCgpzZW50X2J5dGVzGAcgASgEEhQKDHNlbnRfcGFja2V0cxgIIAEoBBIWCg5yZWNlaXZlZF9ieXRlcxgJIAEoBBIYChByZWNlaXZlZF9wYWNrZXRzGAogASgEEh4KBWRyb3BzGAsgAygLMg8udm1zYW4udjEuRHJvcHMiKAoFRHJvcHMSDgoGcmVhc29uGAEgASgJEg8KB3BhY2tldHMYAiABKAQiggEKDkV4cGxhaW5SZXF1ZXN0EgoKAnZtGAEgASgJEg4KBnRhcmdldBgCIAEoCRIOCgZwb2xpY3kYAyABKAkSFwoPYWxsb3dlZF9kb21haW5zGAQgAygJEhUKDWFsbG93ZWRfY2lkcnMYBSADKAkSFAoMZGVuaWVkX2NpZHJzGAYgAygJItYBCg9FeHBsYWluUmVzcG9uc2USJwoKanVkZ2VtZW50cxgBIAMoCzITLnZtc2FuLnYxLkp1ZGdlbWVudBIjCgRoZWxkGAIgAygLMhUudm1zYW4udjEuSGVsZEFkZHJlc3MSDQoFZmxvd3MYAyABKA0SFAoMZmxvd19wYWNrZXRzGAQgASgEEhIKCmZsb3dfYnl0ZXMYBSABKAQSDwoHcHJveGllZBgGIAEoDRIVCg10aW1lc19hbGxvd2VkGAcgASgEEhQKDHRpbWVzX2RlbmllZBgIIAEoBCJICglKdWRnZW1lbnQSDAoEd2hhdBgBIAEoCRIPCgd2ZXJkaWN0GAIgASgJEgwKBHJ1bGUYAyABKAkSDgoGcmVhc29uGAQgASgJIkwKC0hlbGRBZGRyZXNzEgwKBG5hbWUYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIPCgdzZWNvbmRzGAMgASgNEg0KBXBvcnRzGAQgAygJIjQKDkF1ZGl0Vm1SZXF1ZXN0EgoKAnZtGAEgASgJEhYKDnJlYmluZGluZ19uYW1lGAIgASgJInQKD0F1ZGl0Vm1SZXNwb25zZRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiIKB25ldHdvcmsYAyABKAsyES52bXNhbi52MS5OZXR3b3JrEiMKCGF0dGVtcHRzGAQgAygLMhEudm1zYW4udjEuQXR0ZW1wdCJKCgdBdHRlbXB0EgwKBG5hbWUYASABKAkSDwoHdmVyZGljdBgCIAEoCRIQCghleHBlY3RlZBgDIAEoCRIOCgZkZXRhaWwYBCABKAkiUwoTV2F0Y2hUcmFmZmljUmVxdWVzdBIKCgJ2bRgBIAEoCRIOCgZmb2xsb3cYAiABKAgSDgoGZGVuaWVkGAMgASgIEhAKCHNpbmNlX21zGAQgASgEIlEKFFdhdGNoVHJhZmZpY1Jlc3BvbnNlEicKB2VudHJpZXMYASADKAsyFi52bXNhbi52MS5UcmFmZmljRW50cnkSEAoIbGVmdF9vdXQYAiABKAQisAEKDFRyYWZmaWNFbnRyeRITCgtmaXJzdF9hdF9tcxgBIAEoAxISCgpsYXN0X2F0X21zGAIgASgDEgwKBGtpbmQYAyABKAkSDAoEd2hhdBgEIAEoCRIPCgd2ZXJkaWN0GAUgASgJEgwKBHJ1bGUYBiABKAkSDgoGcmVhc29uGAcgASgJEg8KB2FkZHJlc3MYCCABKAkSDAoEcG9ydBgJIAEoDRINCgVjb3VudBgKIAEoBCIPCg1Eb2N0b3JSZXF1ZXN0IjEKDkRvY3RvclJlc3BvbnNlEh8KBmNoZWNrcxgBIAMoCzIPLnZtc2FuLnYxLkNoZWNrIrABCgVDaGVjaxIMCgRuYW1lGAEgASgJEiYKBnN0YXR1cxgCIAEoDjIWLnZtc2FuLnYxLkNoZWNrLlN0YXR1cxIOCgZkZXRhaWwYAyABKAkSDAoEaGludBgEIAEoCSJTCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASDQoJU1RBVFVTX09LEAESDwoLU1RBVFVTX05PVEUQAhIRCg1TVEFUVVNfRkFJTEVEEAMiEgoQR2V0RGFlbW9uUmVxdWVzdCKRAQoRR2V0RGFlbW9uUmVzcG9uc2USCwoDcGlkGAEgASgNEg0KBWJ1aWxkGAIgASgJEhEKCXN0YXRlX2RpchgDIAEoCRIPCgdydW5fZGlyGAQgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYBSABKAMSEwoLcnVubmluZ192bXMYBiABKA0SEAoIZ2F0ZV9waWQYByABKA0iIgoRU3RvcERhZW1vblJlcXVlc3QSDQoFcHVyZ2UYASABKAgiKQoSU3RvcERhZW1vblJlc3BvbnNlEhMKC3JlbW92ZWRfdm1zGAEgASgNIicKCUVycm9ySW5mbxIMCgRjb2RlGAEgASgJEgwKBGhpbnQYAiABKAkqwAEKB1ZtU3RhdGUSGAoUVk1fU1RBVEVfVU5TUEVDSUZJRUQQABIVChFWTV9TVEFURV9DUkVBVElORxABEhQKEFZNX1NUQVRFX1JVTk5JTkcQAhIUChBWTV9TVEFURV9TVE9QUEVEEAMSFQoRVk1fU1RBVEVfUkVNT1ZJTkcQBBIVChFWTV9TVEFURV9TVEFSVElORxAFEhUKEVZNX1NUQVRFX1NUT1BQSU5HEAYSEwoPVk1fU1RBVEVfUEFVU0VEEAcy0QkKDFZtc2FuU2VydmljZRJDCghDcmVhdGVWbRIZLnZtc2FuLnYxLkNyZWF0ZVZtUmVxdWVzdBoaLnZtc2FuLnYxLkNyZWF0ZVZtUmVzcG9uc2UwARI+CgdMaXN0Vm1zEhgudm1zYW4udjEuTGlzdFZtc1JlcXVlc3QaGS52bXNhbi52MS5MaXN0Vm1zUmVzcG9uc2USOAoFR2V0Vm0SFi52bXNhbi52MS5HZXRWbVJlcXVlc3QaFy52bXNhbi52MS5HZXRWbVJlc3BvbnNlEkAKB1N0YXJ0Vm0SGC52bXNhbi52MS5TdGFydFZtUmVxdWVzdBoZLnZtc2FuLnYxLlN0YXJ0Vm1SZXNwb25zZTABEjsKBlN0b3BWbRIXLnZtc2FuLnYxLlN0b3BWbVJlcXVlc3QaGC52bXNhbi52MS5TdG9wVm1SZXNwb25zZRJBCghSZW1vdmVWbRIZLnZtc2FuLnYxLlJlbW92ZVZtUmVxdWVzdBoaLnZtc2FuLnYxLlJlbW92ZVZtUmVzcG9uc2USOwoGV2FpdFZtEhcudm1zYW4udjEuV2FpdFZtUmVxdWVzdBoYLnZtc2FuLnYxLldhaXRWbVJlc3BvbnNlEkoKC0xpc3RWbUV4ZWNzEhwudm1zYW4udjEuTGlzdFZtRXhlY3NSZXF1ZXN0Gh0udm1zYW4udjEuTGlzdFZtRXhlY3NSZXNwb25zZRJACgdHZXRMb2dzEhgudm1zYW4udjEuR2V0TG9nc1JlcXVlc3QaGS52bXNhbi52MS5HZXRMb2dzUmVzcG9uc2UwARJMCgtXYXRjaEV2ZW50cxIcLnZtc2FuLnYxLldhdGNoRXZlbnRzUmVxdWVzdBodLnZtc2FuLnYxLldhdGNoRXZlbnRzUmVzcG9uc2UwARJHCgpTZXROZXR3b3JrEhsudm1zYW4udjEuU2V0TmV0d29ya1JlcXVlc3QaHC52bXNhbi52MS5TZXROZXR3b3JrUmVzcG9uc2USQQoIR2V0VXNhZ2USGS52bXNhbi52MS5HZXRVc2FnZVJlcXVlc3QaGi52bXNhbi52MS5HZXRVc2FnZVJlc3BvbnNlEj4KB0V4cGxhaW4SGC52bXNhbi52MS5FeHBsYWluUmVxdWVzdBoZLnZtc2FuLnYxLkV4cGxhaW5SZXNwb25zZRI+CgdBdWRpdFZtEhgudm1zYW4udjEuQXVkaXRWbVJlcXVlc3QaGS52bXNhbi52MS5BdWRpdFZtUmVzcG9uc2USTwoMV2F0Y2hUcmFmZmljEh0udm1zYW4udjEuV2F0Y2hUcmFmZmljUmVxdWVzdBoeLnZtc2FuLnYxLldhdGNoVHJhZmZpY1Jlc3BvbnNlMAESOwoGRG9jdG9yEhcudm1zYW4udjEuRG9jdG9yUmVxdWVzdBoYLnZtc2FuLnYxLkRvY3RvclJlc3BvbnNlEkQKCUdldERhZW1vbhIaLnZtc2FuLnYxLkdldERhZW1vblJlcXVlc3QaGy52bXNhbi52MS5HZXREYWVtb25SZXNwb25zZRJHCgpTdG9wRGFlbW9uEhsudm1zYW4udjEuU3RvcERhZW1vblJlcXVlc3QaHC52bXNhbi52MS5TdG9wRGFlbW9uUmVzcG9uc2ViBnByb3RvMw", [file_vmsan_v1_agent]);
 
 /**
  * Describes the message vmsan.v1.Vm.
@@ -31,108 +31,115 @@ export const NetworkSchema = /*@__PURE__*/
   messageDesc(file_vmsan_v1_vmsan, 1);
 
 /**
+ * Describes the message vmsan.v1.PublishedPort.
+ * Use `create(PublishedPortSchema)` to create a new message.
+ */
+export const PublishedPortSchema = /*@__PURE__*/
+  messageDesc(file_vmsan_v1_vmsan, 2);
+
+/**
  * Describes the message vmsan.v1.CreateVmRequest.
  * Use `create(CreateVmRequestSchema)` to create a new message.
  */
 export const CreateVmRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 2);
+  messageDesc(file_vmsan_v1_vmsan, 3);
 
 /**
  * Describes the message vmsan.v1.CreateVmResponse.
  * Use `create(CreateVmResponseSchema)` to create a new message.
  */
 export const CreateVmResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 3);
+  messageDesc(file_vmsan_v1_vmsan, 4);
 
 /**
  * Describes the message vmsan.v1.ListVmsRequest.
  * Use `create(ListVmsRequestSchema)` to create a new message.
  */
 export const ListVmsRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 4);
+  messageDesc(file_vmsan_v1_vmsan, 5);
 
 /**
  * Describes the message vmsan.v1.ListVmsResponse.
  * Use `create(ListVmsResponseSchema)` to create a new message.
  */
 export const ListVmsResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 5);
+  messageDesc(file_vmsan_v1_vmsan, 6);
 
 /**
  * Describes the message vmsan.v1.GetVmRequest.
  * Use `create(GetVmRequestSchema)` to create a new message.
  */
 export const GetVmRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 6);
+  messageDesc(file_vmsan_v1_vmsan, 7);
 
 /**
  * Describes the message vmsan.v1.GetVmResponse.
  * Use `create(GetVmResponseSchema)` to create a new message.
  */
 export const GetVmResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 7);
+  messageDesc(file_vmsan_v1_vmsan, 8);
 
 /**
  * Describes the message vmsan.v1.StartVmRequest.
  * Use `create(StartVmRequestSchema)` to create a new message.
  */
 export const StartVmRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 8);
+  messageDesc(file_vmsan_v1_vmsan, 9);
 
 /**
  * Describes the message vmsan.v1.StartVmResponse.
  * Use `create(StartVmResponseSchema)` to create a new message.
  */
 export const StartVmResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 9);
+  messageDesc(file_vmsan_v1_vmsan, 10);
 
 /**
  * Describes the message vmsan.v1.StopVmRequest.
  * Use `create(StopVmRequestSchema)` to create a new message.
  */
 export const StopVmRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 10);
+  messageDesc(file_vmsan_v1_vmsan, 11);
 
 /**
  * Describes the message vmsan.v1.StopVmResponse.
  * Use `create(StopVmResponseSchema)` to create a new message.
  */
 export const StopVmResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 11);
+  messageDesc(file_vmsan_v1_vmsan, 12);
 
 /**
  * Describes the message vmsan.v1.RemoveVmRequest.
  * Use `create(RemoveVmRequestSchema)` to create a new message.
  */
 export const RemoveVmRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 12);
+  messageDesc(file_vmsan_v1_vmsan, 13);
 
 /**
  * Describes the message vmsan.v1.RemoveVmResponse.
  * Use `create(RemoveVmResponseSchema)` to create a new message.
  */
 export const RemoveVmResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 13);
+  messageDesc(file_vmsan_v1_vmsan, 14);
 
 /**
  * Describes the message vmsan.v1.WaitVmRequest.
  * Use `create(WaitVmRequestSchema)` to create a new message.
  */
 export const WaitVmRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 14);
+  messageDesc(file_vmsan_v1_vmsan, 15);
 
 /**
  * Describes the message vmsan.v1.WaitVmResponse.
  * Use `create(WaitVmResponseSchema)` to create a new message.
  */
 export const WaitVmResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 15);
+  messageDesc(file_vmsan_v1_vmsan, 16);
 
 /**
  * Describes the enum vmsan.v1.WaitVmResponse.End.
  */
 export const WaitVmResponse_EndSchema = /*@__PURE__*/
-  enumDesc(file_vmsan_v1_vmsan, 15, 0);
+  enumDesc(file_vmsan_v1_vmsan, 16, 0);
 
 /**
  * @generated from enum vmsan.v1.WaitVmResponse.End
@@ -145,181 +152,181 @@ export const WaitVmResponse_End = /*@__PURE__*/
  * Use `create(ListVmExecsRequestSchema)` to create a new message.
  */
 export const ListVmExecsRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 16);
+  messageDesc(file_vmsan_v1_vmsan, 17);
 
 /**
  * Describes the message vmsan.v1.ListVmExecsResponse.
  * Use `create(ListVmExecsResponseSchema)` to create a new message.
  */
 export const ListVmExecsResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 17);
+  messageDesc(file_vmsan_v1_vmsan, 18);
 
 /**
  * Describes the message vmsan.v1.GetLogsRequest.
  * Use `create(GetLogsRequestSchema)` to create a new message.
  */
 export const GetLogsRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 18);
+  messageDesc(file_vmsan_v1_vmsan, 19);
 
 /**
  * Describes the message vmsan.v1.GetLogsResponse.
  * Use `create(GetLogsResponseSchema)` to create a new message.
  */
 export const GetLogsResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 19);
+  messageDesc(file_vmsan_v1_vmsan, 20);
 
 /**
  * Describes the message vmsan.v1.WatchEventsRequest.
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 20);
+  messageDesc(file_vmsan_v1_vmsan, 21);
 
 /**
  * Describes the message vmsan.v1.WatchEventsResponse.
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 21);
+  messageDesc(file_vmsan_v1_vmsan, 22);
 
 /**
  * Describes the message vmsan.v1.SetNetworkRequest.
  * Use `create(SetNetworkRequestSchema)` to create a new message.
  */
 export const SetNetworkRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 22);
+  messageDesc(file_vmsan_v1_vmsan, 23);
 
 /**
  * Describes the message vmsan.v1.SetNetworkResponse.
  * Use `create(SetNetworkResponseSchema)` to create a new message.
  */
 export const SetNetworkResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 23);
+  messageDesc(file_vmsan_v1_vmsan, 24);
 
 /**
  * Describes the message vmsan.v1.GetUsageRequest.
  * Use `create(GetUsageRequestSchema)` to create a new message.
  */
 export const GetUsageRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 24);
+  messageDesc(file_vmsan_v1_vmsan, 25);
 
 /**
  * Describes the message vmsan.v1.GetUsageResponse.
  * Use `create(GetUsageResponseSchema)` to create a new message.
  */
 export const GetUsageResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 25);
+  messageDesc(file_vmsan_v1_vmsan, 26);
 
 /**
  * Describes the message vmsan.v1.VmUsage.
  * Use `create(VmUsageSchema)` to create a new message.
  */
 export const VmUsageSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 26);
+  messageDesc(file_vmsan_v1_vmsan, 27);
 
 /**
  * Describes the message vmsan.v1.Drops.
  * Use `create(DropsSchema)` to create a new message.
  */
 export const DropsSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 27);
+  messageDesc(file_vmsan_v1_vmsan, 28);
 
 /**
  * Describes the message vmsan.v1.ExplainRequest.
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 28);
+  messageDesc(file_vmsan_v1_vmsan, 29);
 
 /**
  * Describes the message vmsan.v1.ExplainResponse.
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 29);
+  messageDesc(file_vmsan_v1_vmsan, 30);
 
 /**
  * Describes the message vmsan.v1.Judgement.
  * Use `create(JudgementSchema)` to create a new message.
  */
 export const JudgementSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 30);
+  messageDesc(file_vmsan_v1_vmsan, 31);
 
 /**
  * Describes the message vmsan.v1.HeldAddress.
  * Use `create(HeldAddressSchema)` to create a new message.
  */
 export const HeldAddressSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 31);
+  messageDesc(file_vmsan_v1_vmsan, 32);
 
 /**
  * Describes the message vmsan.v1.AuditVmRequest.
  * Use `create(AuditVmRequestSchema)` to create a new message.
  */
 export const AuditVmRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 32);
+  messageDesc(file_vmsan_v1_vmsan, 33);
 
 /**
  * Describes the message vmsan.v1.AuditVmResponse.
  * Use `create(AuditVmResponseSchema)` to create a new message.
  */
 export const AuditVmResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 33);
+  messageDesc(file_vmsan_v1_vmsan, 34);
 
 /**
  * Describes the message vmsan.v1.Attempt.
  * Use `create(AttemptSchema)` to create a new message.
  */
 export const AttemptSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 34);
+  messageDesc(file_vmsan_v1_vmsan, 35);
 
 /**
  * Describes the message vmsan.v1.WatchTrafficRequest.
  * Use `create(WatchTrafficRequestSchema)` to create a new message.
  */
 export const WatchTrafficRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 35);
+  messageDesc(file_vmsan_v1_vmsan, 36);
 
 /**
  * Describes the message vmsan.v1.WatchTrafficResponse.
  * Use `create(WatchTrafficResponseSchema)` to create a new message.
  */
 export const WatchTrafficResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 36);
+  messageDesc(file_vmsan_v1_vmsan, 37);
 
 /**
  * Describes the message vmsan.v1.TrafficEntry.
  * Use `create(TrafficEntrySchema)` to create a new message.
  */
 export const TrafficEntrySchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 37);
+  messageDesc(file_vmsan_v1_vmsan, 38);
 
 /**
  * Describes the message vmsan.v1.DoctorRequest.
  * Use `create(DoctorRequestSchema)` to create a new message.
  */
 export const DoctorRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 38);
+  messageDesc(file_vmsan_v1_vmsan, 39);
 
 /**
  * Describes the message vmsan.v1.DoctorResponse.
  * Use `create(DoctorResponseSchema)` to create a new message.
  */
 export const DoctorResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 39);
+  messageDesc(file_vmsan_v1_vmsan, 40);
 
 /**
  * Describes the message vmsan.v1.Check.
  * Use `create(CheckSchema)` to create a new message.
  */
 export const CheckSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 40);
+  messageDesc(file_vmsan_v1_vmsan, 41);
 
 /**
  * Describes the enum vmsan.v1.Check.Status.
  */
 export const Check_StatusSchema = /*@__PURE__*/
-  enumDesc(file_vmsan_v1_vmsan, 40, 0);
+  enumDesc(file_vmsan_v1_vmsan, 41, 0);
 
 /**
  * @generated from enum vmsan.v1.Check.Status
@@ -332,35 +339,35 @@ export const Check_Status = /*@__PURE__*/
  * Use `create(GetDaemonRequestSchema)` to create a new message.
  */
 export const GetDaemonRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 41);
+  messageDesc(file_vmsan_v1_vmsan, 42);
 
 /**
  * Describes the message vmsan.v1.GetDaemonResponse.
  * Use `create(GetDaemonResponseSchema)` to create a new message.
  */
 export const GetDaemonResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 42);
+  messageDesc(file_vmsan_v1_vmsan, 43);
 
 /**
  * Describes the message vmsan.v1.StopDaemonRequest.
  * Use `create(StopDaemonRequestSchema)` to create a new message.
  */
 export const StopDaemonRequestSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 43);
+  messageDesc(file_vmsan_v1_vmsan, 44);
 
 /**
  * Describes the message vmsan.v1.StopDaemonResponse.
  * Use `create(StopDaemonResponseSchema)` to create a new message.
  */
 export const StopDaemonResponseSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 44);
+  messageDesc(file_vmsan_v1_vmsan, 45);
 
 /**
  * Describes the message vmsan.v1.ErrorInfo.
  * Use `create(ErrorInfoSchema)` to create a new message.
  */
 export const ErrorInfoSchema = /*@__PURE__*/
-  messageDesc(file_vmsan_v1_vmsan, 45);
+  messageDesc(file_vmsan_v1_vmsan, 46);
 
 /**
  * Describes the enum vmsan.v1.VmState.
