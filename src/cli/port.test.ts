@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { VmState } from '../gen/vmsan/v1/vmsan_pb.js';
 import { fakeDaemon } from './testing/fake-daemon.ts';
+import type { PortJson } from './print/vm.ts';
 import { bundledProgram, type Program } from './testing/program.ts';
 import { WEB } from './testing/web.ts';
 
@@ -11,7 +12,7 @@ before(async () => {
 });
 after(() => vmsan[Symbol.asyncDispose]());
 
-const port = (hostPort: number, guestPort: number, more: object = {}) => ({
+const port = (hostPort: number, guestPort: number, more: Partial<PortJson> = {}): PortJson => ({
   ...{ protocol: 'tcp', address: '0.0.0.0', hostPort, guestPort, held: true },
   ...more,
 });
@@ -24,7 +25,7 @@ const PORTS = [
 const NETWORK = { policy: 'deny-all', generation: 2, defaultVerdict: 'deny' };
 
 test('port: lists, neighbours as one, and says what is not held', async () => {
-  const web = { ...WEB, network: { ...NETWORK, publishedPorts: PORTS } };
+  const web = { ...WEB, network: { ...NETWORK, publishedPorts: PORTS } } as typeof WEB;
   await using daemon = await fakeDaemon({ getVm: () => ({ vm: web }) });
   const { stdout, stderr, code } = await vmsan.run(['port', 'web'], daemon);
   assert.deepEqual(stdout.split('\n'), [
@@ -43,7 +44,11 @@ test('port: lists, neighbours as one, and says what is not held', async () => {
 
 test('port: of a VM that does not run none is held, which is nothing to say', async () => {
   const publishedPorts = [port(80, 80, { held: false })];
-  const web = { ...WEB, state: VmState.STOPPED, network: { ...NETWORK, publishedPorts } };
+  const web = {
+    ...WEB,
+    state: VmState.STOPPED,
+    network: { ...NETWORK, publishedPorts },
+  } as typeof WEB;
   await using daemon = await fakeDaemon({ getVm: () => ({ vm: web }) });
   const { stdout, stderr } = await vmsan.run(['port', 'web'], daemon);
   assert.equal(stdout, '0.0.0.0:80 -> 80/tcp\n');

@@ -96,13 +96,10 @@ export class HeldPorts {
     if (isErrno(error, 'EADDRNOTAVAIL')) {
       return new Failure('conflict', `${address} is not an address of this host`, {
         hint: 'ip -4 address',
-        cause: error,
       });
     }
     if (isErrno(error, 'EMFILE', 'ENFILE')) {
-      return new Failure('exhausted', 'too many ports are published on this host', {
-        cause: error,
-      });
+      return new Failure('exhausted', 'too many ports are published on this host');
     }
     if (!isErrno(error, 'EADDRINUSE')) return error;
     const name = `port ${hostPort}/${protocol}${address === null ? '' : ` of ${address}`}`;
@@ -113,7 +110,7 @@ export class HeldPorts {
       other === undefined
         ? `ss -Hlnp${protocol === 'tcp' ? 't' : 'u'} 'sport = :${hostPort}', or publish another port`
         : `vmsan port ${other[0]}`;
-    return new Failure('conflict', `${name} is in use`, { hint, cause: error });
+    return new Failure('conflict', `${name} is in use`, { hint });
   }
 }
 

@@ -10,7 +10,10 @@ import { hostState } from './host-state.ts';
 import { Sender } from './sender/sender.ts';
 
 /** Under deny-all, with little memory so that it boots fast. */
-const CREATE = ['create', '--name', 'web', '--memory', '128m', '--network-policy', 'deny-all'];
+const CREATE = [
+  ...['create', '--name', 'web', '--memory', '128m', '--network-policy', 'deny-all'],
+  ...['--publish-port', '8080'],
+];
 
 /**
  * A lab whose daemon ends (kill -9) where it is told to, with at most one VM,

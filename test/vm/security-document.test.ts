@@ -17,9 +17,9 @@ describe('docs/security.md: what it says to type shows what it says', () => {
   before(async () => {
     lab = await Lab.start();
     await lab.assertNoWayOut();
-    const create = (name: string) =>
-      lab.vmsanJson<VmJson>(['create', '--name', name, '--network-policy', 'deny-all']);
-    const web = await create('web');
+    const create = (name: string, ...more: string[]) =>
+      lab.vmsanJson<VmJson>(['create', '--name', name, '--network-policy', 'deny-all', ...more]);
+    const web = await create('web', '--publish-port', '127.0.0.1:8080:80');
     const other = await create('other');
     words = {
       vm: web.name,
