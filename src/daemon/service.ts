@@ -116,7 +116,7 @@ export function vmsanService(
 
     async auditVm(request) {
       const { vm, attempts } = await auditVm(context, request);
-      return { id: vm.id, name: vm.name, network: describeNetwork(vm), attempts };
+      return { id: vm.id, name: vm.name, network: describeNetwork(context, vm), attempts };
     },
 
     async *watchTraffic(request, { signal }) {
