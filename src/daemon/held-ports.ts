@@ -1,5 +1,6 @@
-import { closeFd, holdPort } from '../host/ffi.ts';
+import { closeFd } from '../host/ffi.ts';
 import { Failure, isErrno } from '../host/failure.ts';
+import { holdPort } from '../host/hold-port.ts';
 import { overlaps, type HostNetwork } from '../net/plan.ts';
 import type { PublishedPort } from '../policy/published-ports.ts';
 

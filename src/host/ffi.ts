@@ -31,12 +31,11 @@ const F_SEAL_GROW = 0x0004;
 
 // <sys/socket.h>, <netinet/in.h>
 const AF_UNIX = 1;
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = O_CLOEXEC;
-const SOL_SOCKET = 1;
+export const AF_INET = 2;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_CLOEXEC = O_CLOEXEC;
+export const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
@@ -47,19 +46,15 @@ const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
 const PACKET_OUTGOING = 4;
 const ETH_P_ALL = 3;
-const SO_REUSEADDR = 2;
-const SO_RCVBUF = 8;
-const IPPROTO_IPV6 = 41;
-const IPV6_V6ONLY = 26;
-const SHUT_RD = 0;
-const ANY = [0, 0, 0, 0];
+export const SO_REUSEADDR = 2;
 
 // <signal.h>
 const SIG_SETMASK = 2;
 const SIGSET_BYTES = 128;
 
 const libc = koffi.load('libc.so.6');
-const calls = {
+/** For src/host's own use. */
+export const calls = {
   open: libc.func('int open(const char *path, int flags)'),
   close: libc.func('int close(int fd)'),
   setns: libc.func('int setns(int fd, int nstype)'),
@@ -102,7 +97,7 @@ export class SystemCallFailed extends Error {
 
 const ERRNO_NAMES = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
 
-function check(call: string, result: number): number {
+export function check(call: string, result: number): number {
   if (result < 0) throw new SystemCallFailed(call, koffi.errno());
   return result;
 }
@@ -227,82 +222,7 @@ export function listenTcp(address: readonly number[], port: number): number {
   return fd;
 }
 
-/** A port that is taken, and the descriptor that gives it back when it is closed. */
-export interface HeldPort {
-  fd: number;
-  port: number;
-}
-
-/**
- * Takes a port so that nobody else has it, without serving it: by TCP, and by
- * IPv6, whoever comes is refused at once.
- * @param address null: every address of the host's
- * @param port 0: any that is free
- * @throws SystemCallFailed `EADDRINUSE`, `EADDRNOTAVAIL`
- */
-export function holdPort(
-  protocol: 'tcp' | 'udp',
-  address: readonly number[] | null,
-  port: number,
-): HeldPort {
-  const { fd, name } = holdingSocket(protocol, address, port);
-  try {
-    if (protocol === 'tcp') holdTcp(fd, name, port);
-    else check('bind', calls.bind(fd, name, name.length));
-    return { fd, port: boundPort(fd) };
-  } catch (error) {
-    calls.close(fd);
-    throw error;
-  }
-}
-
-/** TCP on every address is held of both families by one socket, where there are both. */
-function holdingSocket(
-  protocol: 'tcp' | 'udp',
-  address: readonly number[] | null,
-  port: number,
-): { fd: number; name: Buffer } {
-  if (protocol === 'udp') {
-    // Of IPv4 alone: what comes by IPv6 is then refused, where this would swallow it.
-    const fd = check('socket', calls.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    // What comes past the rules is nobody's: the kernel keeps as little of it as it can.
-    setOption(fd, SOL_SOCKET, SO_RCVBUF, 0);
-    return { fd, name: inetAddress(address ?? ANY, port) };
-  }
-  const fd = address === null ? calls.socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
-  if (fd >= 0) {
-    setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    return { fd, name: inet6Any(port) };
-  }
-  return {
-    fd: check('socket', calls.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
-    name: inetAddress(address ?? ANY, port),
-  };
-}
-
-/**
- * Binds so that the connections of an earlier server, which the kernel still
- * remembers, are in nobody's way: with SO_REUSEADDR. That alone would let
- * others with it bind too. A socket that listens lets nobody; and one that is
- * shut down again keeps its port (Linux, inet_csk_listen_start, tcp_disconnect).
- */
-function holdTcp(fd: number, name: Buffer, port: number): void {
-  // The kernel would give a port that others with the option have.
-  if (port !== 0) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  check('bind', calls.bind(fd, name, name.length));
-  check('listen', calls.listen(fd, 0));
-  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 0);
-  check('shutdown', calls.shutdown(fd, SHUT_RD));
-}
-
-function boundPort(fd: number): number {
-  const name = Buffer.alloc(28);
-  const length = [name.length];
-  check('getsockname', calls.getsockname(fd, name, length));
-  return name.readUInt16BE(2);
-}
-
-function setOption(fd: number, level: number, option: number, value: number): void {
+export function setOption(fd: number, level: number, option: number, value: number): void {
   const bytes = Buffer.alloc(4);
   bytes.writeInt32LE(value);
   check('setsockopt', calls.setsockopt(fd, level, option, bytes, bytes.length));
@@ -383,20 +303,12 @@ export function lostFrames(fd: number): number {
   return statistics.readUInt32LE(4);
 }
 
-function inetAddress(address: readonly number[], port: number): Buffer {
+export function inetAddress(address: readonly number[], port: number): Buffer {
   // struct sockaddr_in: family in host order, port and address in network order.
   const bytes = Buffer.alloc(16);
   bytes.writeUInt16LE(AF_INET, 0);
   bytes.writeUInt16BE(port, 2);
   bytes.set(address, 4);
-  return bytes;
-}
-
-function inet6Any(port: number): Buffer {
-  // struct sockaddr_in6: family, port, flow, 16 bytes of address, scope.
-  const bytes = Buffer.alloc(28);
-  bytes.writeUInt16LE(AF_INET6, 0);
-  bytes.writeUInt16BE(port, 2);
   return bytes;
 }
 

@@ -81,12 +81,12 @@ describe('published ports of a real VM', () => {
     assert.ok(listener);
     const ports = await lab.vmsanJson<PortJson[]>(['port', 'web']);
     assert.deepEqual(
-      ports.map(({ hostPort, held }) => [hostPort, held]).toSorted(),
-      [
+      new Map(ports.map(({ hostPort, held }) => [hostPort, held])),
+      new Map([
         [free, true],
         [8080, true],
         [9000, false],
-      ].toSorted(),
+      ]),
     );
     const { stdout, stderr } = await lab.vmsan(['port', 'web']);
     assert.match(stdout, /0\.0\.0\.0:9000 -> 80\/tcp/);
