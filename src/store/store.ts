@@ -25,7 +25,7 @@ export interface VmRecord {
   memoryMib: number;
   diskBytes: number;
   policy: Policy;
-  /** Counts the policies this VM has had, from 1. */
+  /** Counts the policies and sets of published ports this VM has had, from 1. */
   generation: number;
   bandwidth: Bandwidth;
   ports: readonly PublishedPort[];

@@ -228,7 +228,7 @@ export declare type Network = Message<"vmsan.v1.Network"> & {
   policy: string;
 
   /**
-   * Counts the policies this VM has had, from 1.
+   * Counts the policies and sets of published ports this VM has had, from 1.
    *
    * @generated from field: uint32 generation = 2;
    */
@@ -297,7 +297,7 @@ export declare type NetworkJson = {
   policy?: string;
 
   /**
-   * Counts the policies this VM has had, from 1.
+   * Counts the policies and sets of published ports this VM has had, from 1.
    *
    * @generated from field: uint32 generation = 2;
    */
