@@ -26,7 +26,10 @@ const NETWORK = { policy: 'deny-all', generation: 2, defaultVerdict: 'deny' };
 
 test('port: lists, neighbours as one, and says what is not held', async () => {
   const web = { ...WEB, network: { ...NETWORK, publishedPorts: PORTS } } as typeof WEB;
-  await using daemon = await fakeDaemon({ getVm: () => ({ vm: web }) });
+  await using daemon = await fakeDaemon({
+    getVm: () => ({ vm: web }),
+    getUsage: () => ({ vms: [] }),
+  });
   const { stdout, stderr, code } = await vmsan.run(['port', 'web'], daemon);
   assert.deepEqual(stdout.split('\n'), [
     '0.0.0.0:8000-8001 -> 80-81/tcp',
