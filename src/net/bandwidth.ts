@@ -18,15 +18,15 @@ const WHOLE_SEGMENT_BYTES = 65_536;
 
 /**
  * Token buckets (tc-tbf(8)): the bytes that may go at once, and those that may
- * wait. Fifty milliseconds' worth may go at once, two frames at least: it makes
- * up for a guest or a kernel that comes late, as on a busy host they do, and is
- * half a percent of ten seconds. Twenty milliseconds' worth may wait, eight frames
- * at least: so long a ping waits behind a full queue.
+ * wait. Ten milliseconds' worth may go at once, two frames at least. A segment that
+ * is no longer than that waits whole, and one for which there is no room is dropped
+ * whole: so twice as much may wait, and eight frames at least. So long a ping waits
+ * behind a full queue.
  */
 export function bucketOf(rate: number): { burst: number; limit: number } {
   const bytesIn = (ms: number) => Math.round((rate / 8 / 1000) * ms);
   return {
-    burst: Math.max(bytesIn(50), 2 * FRAME_BYTES),
+    burst: Math.max(bytesIn(10), 2 * FRAME_BYTES),
     limit: Math.max(bytesIn(20), 8 * FRAME_BYTES),
   };
 }
