@@ -29,7 +29,7 @@ describe('published ports of a real VM', () => {
   const outside = async (url: string) => (await lab.internetExec(fetch(url))).stdout;
   const answers = (url: string) =>
     until(`${url} answers`, async () => (await here(url)) === 'from the guest\n', {
-      deadlineMs: 20_000,
+      deadlineMs: 60_000,
     });
 
   test('create publishes them, says which is free and what deny-all makes of them', async () => {

@@ -36,6 +36,8 @@ export function converse(
 export async function talk(child: ChildProcess, address: string): Promise<Conversation> {
   let said = '';
   child.stdout!.on('data', (chunk: Buffer) => (said += String(chunk)));
+  // It may have ended before it is spoken to.
+  child.stdin!.on('error', () => {});
   const ended = () => said.includes('ended');
   const expect = async (words: string) => {
     await until(`"${words}" of ${address}`, () => said.includes(words) || ended());

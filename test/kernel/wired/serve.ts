@@ -14,9 +14,10 @@ const listening = process.argv
     const tcp = createServer((socket) => {
       socket.on('error', () => {});
       socket.write(`from ${socket.remoteAddress?.replace('::ffff:', '')} at ${port}\n`);
-      createInterface({ input: socket }).on('line', (line) => {
-        socket.write(`you said: ${line}\n`);
-      });
+      const lines = createInterface({ input: socket });
+      // It passes on what its input meets.
+      lines.on('error', () => {});
+      lines.on('line', (line) => socket.write(`you said: ${line}\n`));
     });
     const udp = createSocket('udp4', (_, { address, port: from }) => {
       udp.send(`from ${address} at ${port}\n`, from, address);
