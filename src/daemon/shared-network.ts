@@ -198,7 +198,7 @@ export class SharedNetwork {
     return this.#turn.run(async () => {
       if (this.#attached.size === 0) return 0;
       const start = performance.now();
-      const seen = JSON.stringify([this.#upstreams(), await hostSignature()]);
+      const seen = JSON.stringify([this.#upstreams(), await hostSignature(this.#host)]);
       const ms = performance.now() - start;
       if (seen === this.#seen) return ms;
       this.#seen = seen;
