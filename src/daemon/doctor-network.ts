@@ -3,7 +3,7 @@ import { examineFirewalls, type Finding } from '../net/firewall/firewall.ts';
 import { findingWords, ownerOf, remedyFor } from '../net/firewall/words.ts';
 import { slotCount } from '../net/plan.ts';
 import { routedNetworks } from '../net/routes.ts';
-import { isStrict, linkTo, readForwarding, uplinksNow } from '../net/uplinks.ts';
+import { isStrict, linkTo, readForwarding, tablesByRule, uplinksNow } from '../net/uplinks.ts';
 import { contains } from '../policy/cidr.ts';
 import { networkOf, type Context } from './context.ts';
 import { check, failed, note, ok, type Check, type Found } from './doctor-check.ts';
@@ -97,12 +97,15 @@ async function networks(context: Context): Promise<Found> {
 }
 
 async function uplinks({ live }: Context): Promise<Found> {
-  const { links, everywhere } = await uplinksNow();
+  const { links, everywhere, byHalves } = await uplinksNow();
   if (everywhere.length === 0) {
     return note('no default route: VMs reach what the host reaches', 'ip route show table all');
   }
   const several = everywhere.length > 1 ? '; VMs’ packets take the one that the host’s would' : '';
-  const detail = `${everywhere.join(', ')}${several}`;
+  const named = everywhere.map((link) =>
+    byHalves.includes(link) ? `${link} (takes all, as a VPN does)` : link,
+  );
+  const detail = `${named.join(', ')}${several}`;
   const off = live.size === 0 ? [] : links.filter((link) => readForwarding(link) === '0');
   return off.length === 0
     ? ok(detail)
@@ -128,7 +131,10 @@ async function routing(context: Context): Promise<Found> {
       `ip rule add to ${pool} lookup main priority 1`,
     );
   }
-  return ok(networks.length === 0 ? 'no VM runs' : 'each running VM by its own link');
+  const tables = await tablesByRule();
+  const others = tables.length === 0 ? '' : `; rules choose the tables ${tables.join(', ')} too`;
+  const vms = networks.length === 0 ? 'no VM runs' : 'each running VM by its own link';
+  return ok(`${vms}${others}`);
 }
 
 /** A strict check of reverse paths drops replies that come in by another link than the host would take. */

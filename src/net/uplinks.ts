@@ -17,17 +17,25 @@ interface Route {
 export interface Uplinks {
   /** Ours and loopback left out. */
   links: string[];
-  /** Those that a default route has, or the two halves of one, as VPNs set them. */
+  /** Those that a default route has, or the two halves of one. */
   everywhere: string[];
+  /** Of these those by halves: they win over a default route, as VPNs want it. */
+  byHalves: string[];
 }
 
-const EVERYWHERE = new Set(['default', '0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1']);
+const HALVES = new Set(['0.0.0.0/1', '128.0.0.0/1']);
+const EVERYWHERE = new Set(['default', '0.0.0.0/0', ...HALVES]);
 
 /** As the routes of all tables are now. */
 export async function uplinksNow(): Promise<Uplinks> {
   const routes = await ipJson<Route>(undefined, ['-4', 'route', 'show', 'table', 'all']);
   const everywhere = routes.filter(({ dst, type }) => EVERYWHERE.has(dst) && type === undefined);
-  return { links: linksOf(routes), everywhere: linksOf(everywhere) };
+  const halves = everywhere.filter(({ dst }) => HALVES.has(dst));
+  return {
+    links: linksOf(routes),
+    everywhere: linksOf(everywhere),
+    byHalves: linksOf(halves),
+  };
 }
 
 function linksOf(routes: readonly Route[]): string[] {
@@ -67,4 +75,11 @@ export async function linkTo(address: string): Promise<string | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/** The tables that routing rules choose beside the kernel's own three: those of VPNs and of several uplinks. */
+export async function tablesByRule(): Promise<string[]> {
+  const rules = await ipJson<{ table?: string }>(undefined, ['-4', 'rule', 'show']);
+  const tables = rules.flatMap(({ table }) => (table === undefined ? [] : [table]));
+  return [...new Set(tables)].filter((table) => !['local', 'main', 'default'].includes(table));
 }

@@ -77,16 +77,19 @@ describe('vmsan doctor looks at what else has a say in VMs’ traffic', () => {
     await using vpn = await addSecondUplink(lab, 'tun0');
     await sh(`for half in 0.0.0.0/1 128.0.0.0/1; do ip route add $half via ${vpn.gateway} dev tun0; done
       echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter
+      ip rule add not fwmark 51820 table 51820
       echo 'nameserver 127.0.0.53' >/etc/resolv.conf`);
     const found = await checks();
     assert.match(
       found.get('uplinks')!.detail,
-      /\btun0\b.*VMs’ packets take the one that the host’s/,
+      /tun0 \(takes all, as a VPN does\).*VMs’ packets take the one that the host’s/,
     );
+    assert.match(found.get('routing rules')!.detail, /rules choose the tables 51820 too/);
     assert.equal(found.get('reverse paths')?.status, 'note');
     assert.match(found.get('reverse paths')!.hint!, /sysctl -w net\.ipv4\.conf\.tun0\.rp_filter=2/);
     assert.match(found.get('resolvers')!.detail, /^127\.0\.0\.53 \(systemd-resolved’s stub\)/);
     await sh(`echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter
+      ip rule delete not fwmark 51820 table 51820
       echo 'nameserver ${world.resolver.address}' >/etc/resolv.conf`);
   });
 
