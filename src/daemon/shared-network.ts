@@ -201,12 +201,13 @@ export class SharedNetwork {
       const seen = JSON.stringify([this.#upstreams(), await hostSignature(this.#host)]);
       const ms = performance.now() - start;
       if (seen === this.#seen) return ms;
-      this.#seen = seen;
       this.#table.forget();
       this.#passes = false;
       await this.#apply();
       const vms = [...this.#attached.values()].map(({ network }) => network);
       await keepRoutesToVms(this.#host, vms);
+      // Not before: what failed is tried again.
+      this.#seen = seen;
       return ms;
     });
   }
