@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { killGroup } from '../lab/command.ts';
 import { firewalls, load, rulesOf, unload, type Firewall } from '../lab/firewalls.ts';
 import { Lab } from '../lab/lab.ts';
+import { firstLine } from '../lab/machine.ts';
+import { TREE } from '../lab/paths.ts';
 import { until } from '../lab/until.ts';
 import * as world from '../lab/world.ts';
 import { WiredNetworks } from './wired/commands.ts';
@@ -105,6 +108,22 @@ describe('beside other firewalls', () => {
       await expectAll();
     });
     assert.equal((await lab.exec(['nft', 'list', 'ruleset'])).stdout, '');
+  });
+
+  test('a published port answers beside them', async () => {
+    await load(lab, firewalls.ufw, firewalls.docker, firewalls.firewalld, firewalls.own);
+    await withBoth(async () => {
+      const ports = ['8080:80'];
+      await networks.do({ do: 'publish', slot: 1, ports, policy: 'allow-all', generation: 2 });
+      const argv = [process.execPath, `${TREE}/test/kernel/wired/serve.ts`, '80'];
+      const server = networks.spawn(1, argv);
+      await firstLine(server, 'the server in the guest');
+      const question = [{ address: world.host.address, port: 8080 }];
+      const ask = `${TREE}/test/kernel/wired/ask.ts`;
+      const asked = await lab.internetExec([process.execPath, ask, JSON.stringify(question)]);
+      killGroup(server);
+      assert.match(asked.stdout, new RegExp(world.router.address), asked.stderr);
+    });
   });
 
   test('what a firewall says of some packets still holds', async () => {
