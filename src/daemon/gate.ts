@@ -305,6 +305,8 @@ function clientOf(runDir: string): Client<typeof GateService> {
     httpVersion: '1.1',
     baseUrl: 'http://gate',
     nodeOptions: { socketPath: socketOf(runDir) },
+    // A batch of leases would be packed and unpacked on the way of every answer.
+    acceptCompression: [],
   });
   return createClient(GateService, transport);
 }

@@ -22,11 +22,14 @@ const LONGEST_MS = 3_600_000;
 export class LeaseTable {
   /** By name and address; who was asked for last stands last. */
   readonly #holdings = new Map<string, Holding>();
+  /** The same, each in the same order: a VM's names may all hold one address. */
+  readonly #byName = new Map<string, Map<string, Holding>>();
+  readonly #byAddress = new Map<string, Map<string, Holding>>();
   readonly #limits: LeaseLimits;
 
   constructor(holdings: Iterable<Holding> = [], limits = LEASE_LIMITS) {
     this.#limits = limits;
-    for (const holding of holdings) this.#holdings.set(keyOf(holding), holding);
+    for (const holding of holdings) this.#put(holding);
   }
 
   /**
@@ -45,24 +48,27 @@ export class LeaseTable {
       const key = keyOf({ name, address });
       const before = this.#holdings.get(key)?.expiresAtMs ?? 0;
       const holding = { name, address, expiresAtMs: Math.max(before, expiresAtMs) };
-      this.#holdings.delete(key);
-      this.#holdings.set(key, holding);
+      this.#drop(holding);
+      this.#put(holding);
       return holding;
     });
-    const ofName = this.all().filter((each) => each.name === name);
-    const evicted = [...ofName.slice(0, Math.max(0, ofName.length - this.#limits.addressesOfName))];
-    for (const holding of evicted) this.#holdings.delete(keyOf(holding));
-    for (const holding of this.all().slice(0, -this.#limits.addresses)) {
-      this.#holdings.delete(keyOf(holding));
-      evicted.push(holding);
-    }
+    const evicted: Holding[] = [];
+    const evictFrom = (holdings: Map<string, Holding>, most: number) => {
+      for (const holding of holdings.values()) {
+        if (holdings.size <= most) break;
+        this.#drop(holding);
+        evicted.push(holding);
+      }
+    };
+    evictFrom(this.#byName.get(name) ?? new Map(), this.#limits.addressesOfName);
+    evictFrom(this.#holdings, this.#limits.addresses);
     return { taken, evicted };
   }
 
   /** Takes out what `goes` says. @returns that */
   remove(goes: (holding: Holding) => boolean): Holding[] {
     const gone = this.all().filter(goes);
-    for (const holding of gone) this.#holdings.delete(keyOf(holding));
+    for (const holding of gone) this.#drop(holding);
     return gone;
   }
 
@@ -71,9 +77,42 @@ export class LeaseTable {
     return [...this.#holdings.values()];
   }
 
+  /** Whether it is held as it was taken: neither evicted nor taken anew since. */
+  has(holding: Holding): boolean {
+    return this.#holdings.get(keyOf(holding)) === holding;
+  }
+
   /** The names that hold an address. */
   ofAddress(address: string): Holding[] {
-    return this.all().filter((holding) => holding.address === address);
+    return [...(this.#byAddress.get(address)?.values() ?? [])];
+  }
+
+  #put(holding: Holding): void {
+    const { name, address } = holding;
+    const key = keyOf(holding);
+    this.#holdings.set(key, holding);
+    for (const [index, of] of this.#indexes({ name, address })) {
+      const beside = index.get(of);
+      if (beside === undefined) index.set(of, new Map([[key, holding]]));
+      else beside.set(key, holding);
+    }
+  }
+
+  #drop({ name, address }: Holding): void {
+    const key = keyOf({ name, address });
+    this.#holdings.delete(key);
+    for (const [index, of] of this.#indexes({ name, address })) {
+      const beside = index.get(of);
+      beside?.delete(key);
+      if (beside?.size === 0) index.delete(of);
+    }
+  }
+
+  #indexes({ name, address }: Pick<Holding, 'name' | 'address'>) {
+    return [
+      [this.#byName, name],
+      [this.#byAddress, address],
+    ] as const;
   }
 }
 

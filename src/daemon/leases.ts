@@ -212,14 +212,14 @@ export class Leases {
       normalName(name) === name &&
       addresses.length <= LEASE_LIMITS.addressesOfName &&
       addresses.every((address) => isIpv4(address) && keeps({ name, address }));
-    const right = group.filter(({ lease }) => isRight(lease));
-    const wrong = group.filter((each) => !right.includes(each)).map(({ index }) => index);
+    const right: WantedLease[] = [];
+    const wrong: number[] = [];
+    for (const { lease, index } of group) {
+      if (isRight(lease)) right.push(lease);
+      else wrong.push(index);
+    }
     try {
-      this.#putInForce(
-        vmId,
-        holder,
-        right.map(({ lease }) => lease),
-      );
+      this.#putInForce(vmId, holder, right);
       return wrong;
     } catch (error) {
       this.#onError(vmId, messageOf(error));
@@ -256,14 +256,14 @@ export class Leases {
         );
       }
     } catch (error) {
-      table.remove((holding) => held.includes(holding));
+      const taken = new Set(held);
+      table.remove((holding) => taken.has(holding));
       throw error;
     }
     for (const { address, after } of changes) loaded.set(address, after);
-    const all = new Set(table.all());
     this.#store.change(
       vmId,
-      held.filter((holding) => all.has(holding)),
+      held.filter((holding) => table.has(holding)),
       gone,
     );
   }
@@ -302,12 +302,15 @@ function keptBy(
 
 function wanted(table: LeaseTable, matcher: DomainMatcher, address: string): Learned[] {
   const now = Date.now();
+  /** Until when each list of ports is held: names under one rule share one. */
+  const held = new Map<readonly PortRange[], number>();
+  for (const { name, expiresAtMs } of table.ofAddress(address)) {
+    const ports = matcher.leased(name);
+    held.set(ports, Math.max(held.get(ports) ?? 0, expiresAtMs));
+  }
   return learnedOf(
     address,
-    table.ofAddress(address).map(({ name, expiresAtMs }) => ({
-      ports: matcher.leased(name),
-      milliseconds: expiresAtMs - now,
-    })),
+    [...held].map(([ports, until]) => ({ ports, milliseconds: until - now })),
   );
 }
 

@@ -74,7 +74,7 @@ export function lowerName(name: Name): Name {
 
 /** Equal but for the case of ASCII letters. */
 export function sameName(a: Name, b: Name): boolean {
-  return a.length === b.length && lowerName(a).equals(lowerName(b));
+  return a.length === b.length && (a.equals(b) || lowerName(a).equals(lowerName(b)));
 }
 
 /**

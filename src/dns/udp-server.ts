@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
+import { asItIs } from './as-it-is.ts';
 import type { Resolve, Report } from './resolver.ts';
 
 export interface Server {
@@ -14,11 +15,7 @@ export interface Server {
  * @throws when it is no UDP socket
  */
 export async function serveUdp(fd: number, resolve: Resolve, report: Report): Promise<Server> {
-  // Answers go to addresses, never to names: nothing to look up, nothing to wait for.
-  const socket = createSocket({
-    type: 'udp4',
-    lookup: (address, _options, done) => done(null, address, 4),
-  });
+  const socket = createSocket({ type: 'udp4', lookup: asItIs });
   let open = true;
 
   function send(reply: Buffer | null, address: string, port: number): void {

@@ -6,6 +6,7 @@ import { FrameReader, frame } from './frames.ts';
 import { CLASS_IN, FLAG, decodeHeader, decodeMessage, type Message } from './message.ts';
 import { lowerName, sameName, type Name } from './name.ts';
 import { MAX_UDP_BYTES } from './query.ts';
+import { asItIs } from './as-it-is.ts';
 
 /** A resolver to ask. */
 export interface Upstream {
@@ -85,7 +86,7 @@ function isCutAnswer(query: Message, bytes: Buffer): boolean {
 
 function overUdp(upstream: Upstream, query: Message, timeoutMs: number): Promise<Message | 'cut'> {
   const { promise, resolve, reject } = Promise.withResolvers<Message | 'cut'>();
-  const socket = createSocket('udp4');
+  const socket = createSocket({ type: 'udp4', lookup: asItIs });
   const fail = (why: string) => reject(new TryFailed(`${nameOf(upstream)} over UDP: ${why}`));
   const timer = setTimeout(() => fail(`no answer in ${timeoutMs} ms`), timeoutMs);
   socket.on('error', (error) => fail(error.message));

@@ -9,9 +9,11 @@ export interface DomainMatcher {
   covers(protocol: PortRange['protocol'], port: number): boolean;
   /** The rule that allows it. */
   match(name: string, protocol: PortRange['protocol'], port: number): DomainRule | undefined;
-  /** The ports of its rules that go by address: neither the proxy's nor the resolver's. */
+  /** The ports of its rules that go by address: neither the proxy's nor the resolver's. Names under one rule share one list. */
   leased(name: string): readonly PortRange[];
 }
+
+const NO_PORTS: readonly PortRange[] = [];
 
 /**
  * @param texts canonical, as a policy has them
@@ -28,6 +30,7 @@ export function domainMatcher(texts: readonly string[]): DomainMatcher {
     ({ name }) => name,
   );
   const ports = rules.flatMap((rule) => rule.ports);
+  const leasedBy = new Map(rules.map((rule) => [rule, byAddress(rule.ports)]));
 
   function names(name: string): readonly DomainRule[] {
     const found = [...(exact.get(name) ?? [])];
@@ -43,6 +46,11 @@ export function domainMatcher(texts: readonly string[]): DomainMatcher {
     covers: (protocol, port) => holdsPort(ports, protocol, port),
     match: (name, protocol, port) =>
       names(name).find((rule) => holdsPort(rule.ports, protocol, port)),
-    leased: (name) => byAddress(names(name).flatMap((rule) => rule.ports)),
+    leased: (name) => {
+      const [rule, ...others] = names(name);
+      if (rule === undefined) return NO_PORTS;
+      if (others.length === 0) return leasedBy.get(rule)!;
+      return byAddress([rule, ...others].flatMap((each) => each.ports));
+    },
   };
 }
