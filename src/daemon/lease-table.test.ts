@@ -43,3 +43,19 @@ test('above the bound of a VM too', () => {
   for (const name of ['a', 'b', 'c', 'a', 'd']) table.take(name, ['192.0.2.1'], 60, NOW);
   assert.deepEqual(said(table), ['c 192.0.2.1', 'a 192.0.2.1', 'd 192.0.2.1']);
 });
+
+test('the names of an address are those that hold it still, the one asked for last at the end', () => {
+  const table = new LeaseTable([], { addressesOfName: 64, addresses: 3 });
+  const names = (address: string) => table.ofAddress(address).map(({ name }) => name);
+  const [oldest] = table.take('a', ['192.0.2.1'], 60, NOW).taken;
+  table.take('b', ['192.0.2.1', '192.0.2.2'], 60, NOW);
+  assert.deepEqual(names('192.0.2.1'), ['a', 'b']);
+  const [newer] = table.take('a', ['192.0.2.1'], 90, NOW).taken;
+  assert.deepEqual([table.has(oldest!), table.has(newer!)], [false, true]);
+  assert.deepEqual(names('192.0.2.1'), ['b', 'a']);
+  table.take('c', ['192.0.2.3'], 60, NOW);
+  assert.deepEqual(names('192.0.2.1'), ['a'], 'evicted with what was asked for the longest ago');
+  table.remove(({ name }) => name === 'a');
+  assert.deepEqual(names('192.0.2.1'), []);
+  assert.equal(table.has(newer!), false);
+});

@@ -77,6 +77,9 @@ export function sameName(a: Name, b: Name): boolean {
   return a.length === b.length && (a.equals(b) || lowerName(a).equals(lowerName(b)));
 }
 
+/** What needs no escape. */
+const PLAIN = /^[a-zA-Z0-9_-]+$/;
+
 /**
  * The name as text without the last dot ("." for the root), printable whatever
  * a guest sent: dots and backslashes inside a label as `\.` and `\\`, other
@@ -88,14 +91,20 @@ export function nameText(name: Name): string {
   for (let at = 0; at < name.length;) {
     const length = name[at] ?? 0;
     if (length === 0) break;
-    let label = '';
-    for (const byte of name.subarray(at + 1, at + 1 + length)) {
-      if (byte === 0x2e || byte === 0x5c) label += `\\${String.fromCharCode(byte)}`;
-      else if (byte > 0x20 && byte < 0x7f) label += String.fromCharCode(byte);
-      else label += `\\${String(byte).padStart(3, '0')}`;
-    }
-    labels.push(label);
+    labels.push(labelText(name.subarray(at + 1, at + 1 + length)));
     at += 1 + length;
   }
   return labels.length === 0 ? '.' : labels.join('.');
+}
+
+function labelText(label: Buffer): string {
+  const text = label.toString('latin1');
+  if (PLAIN.test(text)) return text;
+  let escaped = '';
+  for (const byte of label) {
+    if (byte === 0x2e || byte === 0x5c) escaped += `\\${String.fromCharCode(byte)}`;
+    else if (byte > 0x20 && byte < 0x7f) escaped += String.fromCharCode(byte);
+    else escaped += `\\${String(byte).padStart(3, '0')}`;
+  }
+  return escaped;
 }

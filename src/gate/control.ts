@@ -61,7 +61,9 @@ export async function serveControl(
       listConnections: ({ vmId }) => ({ connections: rest.connections(vmId) }),
       judgeConnections: (request) => ({ ended: parsed(() => rest.wouldEnd(request)) }),
     });
-  const server = createServer(connectNodeAdapter({ routes, readMaxBytes: MAX_REQUEST_BYTES, acceptCompression: [] }));
+  const server = createServer(
+    connectNodeAdapter({ routes, readMaxBytes: MAX_REQUEST_BYTES, acceptCompression: [] }),
+  );
   await new Promise<void>((done, fail) => {
     server.once('error', fail);
     server.listen({ fd }, done);

@@ -53,6 +53,39 @@ test('leases of one turn go as one batch, and are held once it is acknowledged',
   assert.match(whyOf(await second), /does not let/);
 });
 
+test('while a batch is under way leases gather, and go as one when it is acknowledged or late', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { leases, watch } = setUp();
+  const watcher = watch();
+  const asked: Promise<unknown>[] = [];
+  const askInTurn = async (name: string) => {
+    asked.push(leases.ask(GUEST, { ...WANTED, name }));
+    await new Promise(setImmediate);
+  };
+  const nextNames = async () => {
+    const { id, leases: sent = [] } = await watcher.next();
+    return { id: id!, names: sent.map(({ name }) => name) };
+  };
+  await askInTurn('a.example');
+  const first = await nextNames();
+  assert.deepEqual(first.names, ['a.example']);
+  await askInTurn('b.example');
+  await askInTurn('c.example');
+  leases.acknowledge(first.id, []);
+  const second = await nextNames();
+  assert.deepEqual(second.names, ['b.example', 'c.example']);
+  await askInTurn('d.example');
+  // vmsand may wait for one VM's change of policy: others do not wait for that.
+  t.mock.timers.tick(20);
+  const third = await nextNames();
+  assert.deepEqual(third.names, ['d.example']);
+  for (const { id } of [second, third]) leases.acknowledge(id, []);
+  assert.deepEqual(
+    await Promise.all(asked),
+    asked.map(() => 'held'),
+  );
+});
+
 test('the same lease, asked for while it is on its way, goes once; after that it is known', async () => {
   const { leases, state, watch } = setUp();
   const watcher = watch();

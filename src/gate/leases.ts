@@ -30,9 +30,9 @@ const RESERVED = 4;
 const MAX_UNREAD = 8;
 /** Leases of one batch: one transaction of the kernel's. */
 const MAX_BATCH = 512;
-/** With so many batches unacknowledged the next leases wait, at most `GATHER_MS`. */
-const BUSY_BATCHES = 2;
-const GATHER_MS = 50;
+/** With so many batches unacknowledged the next leases wait, at most `GATHER_MS`: a batch costs more than a lease of it. */
+const BUSY_BATCHES = 1;
+const GATHER_MS = 20;
 /** vmsand may have dropped a lease for newer ones meanwhile: an older one is asked for again. */
 const RECENT_MS = 5000;
 const MAX_REMEMBERED = 10_000;

@@ -70,6 +70,12 @@ test('what goes by address leaves out the proxy’s ports, the resolver’s, and
   ]);
 });
 
+test('what goes by address is that of all rules that name it, merged; under one rule names share one list', () => {
+  const { leased } = domainMatcher(['*.a.example:5000-5010', 'db.a.example:5005-5020']);
+  assert.equal(leased('one.a.example'), leased('two.a.example'));
+  assert.deepEqual(leased('db.a.example'), [{ protocol: 'tcp', first: 5000, last: 5020 }]);
+});
+
 /** Pieces out of which hostile patterns and names are put together. */
 const PIECES = [
   ...['a', 'B', 'com', 'example', 'xn--', '-', '_', '.', '..', '*', '*.', ':', '22', '-9', '/udp'],
