@@ -40,6 +40,7 @@ const shared = new SharedNetwork({
   upstreams: () => [],
   readyNetworks: 1,
   onGate: () => {},
+  onUse: () => {},
   onRestart: () => {},
   onRefusals: () => {},
   onError: fail,
@@ -53,7 +54,7 @@ interface Made {
 
 async function makeWhole(): Promise<Made> {
   const network = nextNetwork();
-  await links.addNetns(network);
+  await links.addAnchor(network);
   const tapFd = links.openGuardedTap(network, host, policy, 1);
   await shared.attach(network.hostLink, { network, policy, generation: 1, ports: [] });
   await links.connectLinks(network, UNLIMITED);
@@ -71,7 +72,7 @@ async function takeReady(): Promise<Made> {
 async function remove({ network, tapFd }: Made): Promise<void> {
   closeFd(tapFd);
   await links.removeHostLink(network);
-  await links.removeNetns(network);
+  await links.removeAnchor(network);
   await shared.detach(network.hostLink);
 }
 

@@ -42,7 +42,6 @@ const BAD: [words: string, line: RegExp, code?: number][] = [
   ['create --bandwidth 50mb', /--bandwidth: "50mb" is not a rate/],
   ['create --bandwidth 50', /--bandwidth: "50" is not a rate from 64kbit to 100gbit/],
   ['create --bandwidth-in 1tbit', /--bandwidth-in: "1tbit" is not a rate from 64kbit to 100gbit/],
-  ['create --no-netns', /--no-netns is not enforced yet/],
   ['network web --allowed-domain a.*.example.com', /--allowed-domain: .* uses "\*"/],
   ['network web --bandwidth fast', /--bandwidth: "fast" is not a rate/],
   ['network web --bandwidth-in -1mbit', /--bandwidth-in: "-1mbit" is not a rate/],

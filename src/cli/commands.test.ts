@@ -76,6 +76,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
       autostart,
       bandwidthOut,
       bandwidthIn,
+      noNetns,
     }) {
       requests.push({
         name,
@@ -89,6 +90,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
         autostart,
         bandwidthOut,
         bandwidthIn,
+        noNetns,
       });
       yield { event: { case: 'step', value: 'boot the guest' } };
       yield { event: { case: 'notice', value: 'the LAN is reachable' } };
@@ -101,7 +103,7 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
   assert.equal(plain.code, 0);
 
   const flags =
-    '--name web --autostart --vcpus 2 --memory 1g --disk 500m --network-policy custom ' +
+    '--name web --autostart --no-netns --vcpus 2 --memory 1g --disk 500m --network-policy custom ' +
     '--bandwidth 50mbit --bandwidth-in none --allowed-domain *.GitHub.com,npmjs.org:22 ' +
     '--allowed-cidr 10.0.0.0/8,192.0.2.7 --allowed-cidr 198.51.100.0/24 --denied-cidr private --json';
   const json = await vmsan.run(['create', ...flags.split(' ')], daemon);
@@ -120,10 +122,12 @@ test('create: the id on stdout, notices on stderr, the flags in the request', as
       autostart: false,
       bandwidthOut: 0n,
       bandwidthIn: 0n,
+      noNetns: false,
     },
     {
       name: 'web',
       autostart: true,
+      noNetns: true,
       bandwidthOut: 50_000_000n,
       bandwidthIn: 0n,
       vcpus: 2,

@@ -69,13 +69,13 @@ export function bringUpSteps(
       undo: () => context.controlGroups.remove(vm.id),
     },
     {
-      name: 'make the network namespace',
+      name: vm.netns ? 'make the network namespace' : 'forbid what nobody judges',
       do: () => {
         if (ready !== undefined) return;
-        noteNetnsDirectory(context);
-        return links.addNetns(network());
+        if (vm.netns) noteNetnsDirectory(context);
+        return links.addAnchor(network());
       },
-      undo: () => links.removeNetns(network()),
+      undo: () => links.removeAnchor(network()),
     },
     {
       name: 'load the ruleset',

@@ -2,6 +2,7 @@ import { checkDisk, checkMemory, checkVcpus, parseName, portsOf, rateOf } from '
 import type { CreateVmRequest } from '../gen/vmsan/v1/vmsan_pb.js';
 import { Failure } from '../host/failure.ts';
 import type { Images } from '../image/images.ts';
+import { refuseBareLimit } from '../net/bandwidth.ts';
 import { vmUid } from '../net/plan.ts';
 import { routedNetworks } from '../net/routes.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -17,13 +18,17 @@ import { forgetVm } from './netns-directory.ts';
 import { makeNetworksAhead, takenSlots } from './networks-ahead.ts';
 import { sayOnce, type Notice } from './notices.ts';
 import { readRequest } from './policy.ts';
-import { portNotices } from './ports.ts';
+import { portNotices, refuseBarePorts } from './ports.ts';
 import type { ReadyNetwork } from './ready-networks.ts';
 import { freeSlot, newVmId } from './slots.ts';
 import { runSteps, type Step } from './steps.ts';
 
 const LAN_NOTICE =
   'allow-all lets a VM reach your own networks too (LAN, VPN); --denied-cidr private shuts it off';
+
+const NO_NETNS_NOTICE =
+  'without a network namespace of its own, this VM’s rules share the host’s with all its other ' +
+  'software: what flushes or changes them there stops the VM until vmsan has put them back';
 
 /** What an operation that boots a VM tells while it works. */
 export interface BootProgress {
@@ -44,12 +49,15 @@ export async function createVm(
 ): Promise<VmRecord> {
   const { policy, notices } = readRequest(context.host, request);
   const asked = newRecord(request, policy);
+  refuseBareLimit(asked, asked.bandwidth);
+  refuseBarePorts(asked);
   if (request.name !== '') refuseTakenName(context, asked.name);
   refuseFullDisk(context);
   const images = await context.images();
   asked.accelerator = await chooseAccelerator(context, images, progress.notice);
   sayMissingGroups(context, progress.notice);
   if (policy.base === 'allow-all') sayOnce(context, progress.notice, 'LAN', LAN_NOTICE);
+  if (!asked.netns) progress.notice(NO_NETNS_NOTICE);
   for (const text of notices) progress.notice(text);
   const vm = await inTurn(context, progress, async () => {
     const ready = asked.netns ? context.sharedNetwork.takeReady() : undefined;
@@ -135,7 +143,7 @@ function newRecord(request: CreateVmRequest, policy: Policy): VmRecord {
     accelerator: 'tcg',
     createdAtMs: Date.now(),
     autostart: request.autostart,
-    netns: true,
+    netns: !request.noNetns,
     process: null,
   };
 }

@@ -13,7 +13,8 @@ export interface LifeEvent {
     | 'removed'
     | 'network'
     | 'port'
-    | 'gate';
+    | 'gate'
+    | 'rules';
   /** Null when it is about no single VM. */
   vm: { id: string; name: string } | null;
   /** In words; may be empty. */

@@ -114,11 +114,11 @@ export function releaseSteps(context: Context, vm: NetworkOwner & Pick<VmRecord,
     { name: 'end the machine', do: () => endMachine(context, vm) },
     { name: 'remove its link', do: () => links.removeHostLink(network) },
     {
-      name: 'remove its network namespace',
+      name: vm.netns ? 'remove its network namespace' : 'remove its rules',
       do: () => {
         context.traffic.look(vm.id);
         context.leases.end(vm.id);
-        return links.removeNetns(network);
+        return links.removeAnchor(network);
       },
     },
     {

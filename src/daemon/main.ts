@@ -31,6 +31,7 @@ import { makeNetworksAhead } from './networks-ahead.ts';
 import { reconcile } from './reconcile.ts';
 import { surroundingsOf } from './policy.ts';
 import { removeVm } from './remove.ts';
+import { RulesWatch } from './rules-watch.ts';
 import { serve } from './server.ts';
 import type { DaemonProcess } from './service.ts';
 import { SharedNetwork } from './shared-network.ts';
@@ -109,7 +110,8 @@ function openContext(settings: Settings): Context {
   for (const directory of [settings.stateDir, settings.runDir]) {
     makeOpenDirectory(join(directory, 'vms'));
   }
-  return {
+  const rules: RulesWatch = new RulesWatch(() => context);
+  const context: Context = {
     settings,
     log,
     store,
@@ -131,6 +133,7 @@ function openContext(settings: Settings): Context {
           log.warn({ error }, 'decisions of the gate'),
         );
       },
+      onUse: (used) => rules.want(used),
       onRestart: () => events.add('gate', null, 'it had ended and was started again'),
       onError: (error) => log.error({ error: messageOf(error) }, 'the gate'),
       onRefusals: (refusals) => log.warn({ refusals }, 'other firewalls'),
@@ -145,6 +148,7 @@ function openContext(settings: Settings): Context {
     turns: new KeyedMutex(),
     boots: new Places(availableParallelism()),
   };
+  return context;
 }
 
 /** What others may pass through but not list: each VM's uid goes to its own directory. */

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { rateOf } from '../api/values.ts';
 import { Failure, messageOf } from '../host/failure.ts';
-import { setBandwidth } from '../net/bandwidth.ts';
+import { refuseBareLimit, setBandwidth } from '../net/bandwidth.ts';
 import { countClosed, countEntered } from '../net/flows.ts';
 import { replaceRuleset, setLoopback } from '../net/vm-links.ts';
 import { rateText, type Bandwidth } from '../policy/bandwidth.ts';
@@ -16,6 +16,7 @@ import {
   changedPorts,
   holdPorts,
   letPortsGo,
+  refuseBarePorts,
   portNotices,
   type PortChange,
   type PortsRequest,
@@ -76,6 +77,7 @@ export async function setNetwork(context: Context, request: NetworkRequest): Pro
       throw new Failure('conflict', `${before.name} is ${before.state}`);
     }
     const after: VmRecord = { ...before, bandwidth: { ...before.bandwidth, ...limits } };
+    refuseBareLimit(after, after.bandwidth);
     if (named !== null) {
       if (request.policy === '') refuseToLoosen(before, named.policy);
       Object.assign(after, { policy: named.policy, generation: before.generation + 1 });
@@ -84,6 +86,7 @@ export async function setNetwork(context: Context, request: NetworkRequest): Pro
     if (ports !== null) {
       // Those that are gone are told from those that are not as policies are, by the mark of their flows.
       Object.assign(after, { ports: ports.ports, generation: before.generation + 1 });
+      refuseBarePorts(after);
     }
     const count = flowCounter(context, before, after);
     if (request.dryRun) {

@@ -125,3 +125,11 @@ function wordsOf({ protocol, address, hostPort, guestPort }: PublishedPort): str
   if (guestPort === 0) return `0/${protocol}`;
   return `${at}${hostPort}:${guestPort}/${protocol}`;
 }
+
+/** @throws Failure `bad_input` when a VM cannot publish ports */
+export function refuseBarePorts(vm: Pick<VmRecord, 'netns' | 'ports'>): void {
+  if (vm.netns || vm.ports.length === 0) return;
+  throw new Failure('bad_input', 'without a network namespace, a VM cannot publish ports', {
+    hint: 'leave out --no-netns, or --publish-port',
+  });
+}

@@ -47,7 +47,7 @@ export class ReadyNetworks {
     this.#known.set(id, network);
     try {
       await announce();
-      await links.addNetns(network);
+      await links.addAnchor(network);
       ready.tapFd = links.openGuardedTap(network, this.#host, DENY_ALL, 1);
       await links.connectLinks(network, UNLIMITED);
     } catch (error) {
@@ -72,7 +72,7 @@ export class ReadyNetworks {
     if (ready.tapFd !== null) closeFd(ready.tapFd);
     ready.tapFd = null;
     await links.removeHostLink(ready.network);
-    await links.removeNetns(ready.network);
+    await links.removeAnchor(ready.network);
     this.forget(ready.id);
   }
 

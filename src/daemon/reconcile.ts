@@ -5,7 +5,8 @@ import { processesOfUsers } from '../host/process.ts';
 import { run } from '../host/run.ts';
 import { NETNS_DIR, slotOfUid, vmOfNetns } from '../net/plan.ts';
 import { setBandwidth } from '../net/bandwidth.ts';
-import { replaceConstantRules, replaceRuleset } from '../net/vm-links.ts';
+import { bareTaps, bareVms, removeBare } from '../net/bare-links.ts';
+import { addAnchor, replaceConstantRules, replaceRuleset } from '../net/vm-links.ts';
 import type { VmRecord } from '../store/store.ts';
 import { qemu } from '../vmm/qemu/qemu.ts';
 import { noteReboot } from './autostart.ts';
@@ -40,6 +41,7 @@ export async function reconcile(context: Context): Promise<void> {
   }
   await endStrayMachines(context);
   await removeStrayNetns(context);
+  await removeStrayBare(context);
   await removeStrayGroups(context);
   await context.sharedNetwork.adopt(
     new Map(
@@ -84,6 +86,7 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
     return false;
   }
   const network = networkOf(context, vm);
+  if (!vm.netns) await addAnchor(network);
   const learned = context.leases.begin(vm, network);
   const { policy, generation, ports } = vm;
   context.traffic.look(vm.id);
@@ -92,6 +95,8 @@ async function adopt(context: Context, vm: VmRecord): Promise<boolean> {
   replaceConstantRules(network, context.host);
   await setBandwidth(network, vm.bandwidth);
   boundMachine(context, vm, machine);
+  // The daemon before this one may have died while it put rules back.
+  if (!vm.netns && machine.stall === null) await machine.resume();
   // An agent that does not answer keeps nobody from starting.
   context.events.add('adopted', vm);
   goLive(context, vm.id, { machine, agent: meetAgent(machine, ADOPT_DEADLINE_MS) });
@@ -128,6 +133,21 @@ async function removeStrayNetns(context: Context): Promise<void> {
     if (id === null || known.has(id)) continue;
     context.log.warn({ netns }, 'network namespace without a record, removed');
     await run(['ip', 'netns', 'delete', netns]);
+  }
+}
+
+/** What a VM without a netns may leave, of VMs without a record. Their machines have ended. */
+async function removeStrayBare(context: Context): Promise<void> {
+  const known = new Set(context.store.vms().flatMap(({ id, netns }) => (netns ? [] : [id])));
+  for (const link of await bareTaps()) {
+    if (known.has(link)) continue;
+    context.log.warn({ link }, 'TAP without a record, removed');
+    await run(['ip', 'link', 'delete', 'dev', link]);
+  }
+  for (const vm of await bareVms()) {
+    if (known.has(vm)) continue;
+    context.log.warn({ vm }, 'rules without a record, removed');
+    await removeBare(vm);
   }
 }
 

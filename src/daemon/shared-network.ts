@@ -46,6 +46,7 @@ export class SharedNetwork {
   readonly #upstreams: () => Upstream[];
   readonly #onGate: (gate: Gate) => void;
   readonly #onRestart: () => void;
+  readonly #onUse: (used: boolean) => void;
   readonly #onError: (error: unknown) => void;
   readonly #onRefusals: (refusals: readonly string[]) => void;
   readonly #attached = new Map<string, Attachment>();
@@ -71,6 +72,8 @@ export class SharedNetwork {
     onGate: (gate: Gate) => void;
     /** Told when the gate had ended and was started again. */
     onRestart: () => void;
+    /** Told whether there is a VM. */
+    onUse: (used: boolean) => void;
     /** Told when the gate could not be started again, or other firewalls not be looked at. */
     onError: (error: unknown) => void;
     /** Told of what other firewalls go on refusing of VMs' packets, when it is new. */
@@ -83,6 +86,7 @@ export class SharedNetwork {
     this.#upstreams = options.upstreams;
     this.#onGate = options.onGate;
     this.#onRestart = options.onRestart;
+    this.#onUse = options.onUse;
     this.#onError = options.onError;
     this.#onRefusals = options.onRefusals;
   }
@@ -157,6 +161,14 @@ export class SharedNetwork {
         await this.#gate?.stop();
         return ended;
       }
+    });
+  }
+
+  /** Loads the host's table anew: somebody else has changed it. */
+  restore(): Promise<void> {
+    return this.#turn.run(async () => {
+      this.#table.forget();
+      if (this.#attached.size > 0) await this.#apply();
     });
   }
 
@@ -235,6 +247,7 @@ export class SharedNetwork {
     const ended = await this.#tellGate();
     await this.#setHost();
     if (!this.#passes) await this.#addPasses();
+    this.#onUse(true);
     return ended;
   }
 
@@ -307,6 +320,7 @@ export class SharedNetwork {
   }
 
   async #clear(): Promise<void> {
+    this.#onUse(false);
     await this.#ready.drain();
     const gate = this.#gate;
     // Before its end, so that nobody starts another in its place.

@@ -35,6 +35,7 @@ export const AF_INET = 2;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = O_CLOEXEC;
+const AF_NETLINK = 16;
 export const SOL_SOCKET = 1;
 const SO_RCVBUFFORCE = 33;
 const AF_PACKET = 17;
@@ -66,6 +67,7 @@ export const calls = {
   fcntl: libc.func('int fcntl(int fd, int command, int argument)'),
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
+  recv: libc.func('int64_t recv(int fd, _Out_ uint8_t *bytes, size_t length, int flags)'),
   listen: libc.func('int listen(int fd, int backlog)'),
   shutdown: libc.func('int shutdown(int fd, int how)'),
   getsockname: libc.func(
@@ -228,6 +230,32 @@ export function setOption(fd: number, level: number, option: number, value: numb
   check('setsockopt', calls.setsockopt(fd, level, option, bytes, bytes.length));
 }
 
+/**
+ * A netlink socket that hears what a protocol of the kernel's tells, in the
+ * calling thread's network namespace (netlink(7)).
+ * @param group counted from 1, at most 32
+ */
+export function listenNetlink(protocol: number, group: number): number {
+  // struct sockaddr_nl: family, padding, port (the kernel chooses), groups.
+  const address = Buffer.alloc(12);
+  address.writeUInt16LE(AF_NETLINK, 0);
+  address.writeUInt32LE(2 ** (group - 1), 8);
+  return boundSocket(AF_NETLINK, SOCK_RAW, address, protocol);
+}
+
+/**
+ * What waits in a socket, without waiting for it.
+ * @returns the number of bytes; null when there are none
+ * @throws SystemCallFailed; `ENOBUFS` when some were lost (netlink(7))
+ */
+export function receiveNow(fd: number, bytes: Uint8Array): number | null {
+  const got = Number(calls.recv(fd, bytes, bytes.length, MSG_DONTWAIT));
+  if (got >= 0) return got;
+  const error = new SystemCallFailed('recv', koffi.errno());
+  if (error.code === 'EAGAIN' || error.code === 'EWOULDBLOCK') return null;
+  throw error;
+}
+
 /** A listening unix socket, to be handed to a child process. The path must be free. */
 export function listenUnix(path: string): number {
   // struct sockaddr_un: family, then at most 108 bytes of path.
@@ -312,8 +340,8 @@ export function inetAddress(address: readonly number[], port: number): Buffer {
   return bytes;
 }
 
-function boundSocket(domain: number, type: number, address: Buffer): number {
-  const fd = check('socket', calls.socket(domain, type | SOCK_CLOEXEC, 0));
+function boundSocket(domain: number, type: number, address: Buffer, protocol = 0): number {
+  const fd = check('socket', calls.socket(domain, type | SOCK_CLOEXEC, protocol));
   try {
     const on = Buffer.from([1, 0, 0, 0]);
     if (domain === AF_INET && type === SOCK_STREAM) {

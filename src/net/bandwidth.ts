@@ -7,7 +7,8 @@ import type { VmNetwork } from './plan.ts';
 /**
  * A VM's limits, as queueing disciplines in its netns. A discipline delays what
  * leaves its link: `up0` sends what the guest sends, proxied and DNS traffic
- * included, and the TAP what the guest receives.
+ * included, and the TAP what the guest receives. A VM without a netns has no
+ * link of its own that sends what it sends: that limit is refused.
  */
 
 /** The longest frame of a link with an MTU of 1500, as the kernel counts it. */
@@ -47,9 +48,18 @@ export async function setBandwidth(vm: VmNetwork, wanted: Bandwidth): Promise<vo
   }
 }
 
+/** @throws Failure `bad_input` when a VM cannot have a limit */
+export function refuseBareLimit(vm: { netns: boolean }, { out }: Bandwidth): void {
+  if (vm.netns || out === null) return;
+  throw new Failure('bad_input', 'without a network namespace, what a VM sends cannot be limited', {
+    hint: 'leave out --no-netns, or --bandwidth; --bandwidth-in works',
+  });
+}
+
 /** For `tc -batch`. */
 export function disciplines(vm: VmNetwork, wanted: Bandwidth): string[] {
-  return [...disciplineOf(vm.uplink, wanted.out), ...disciplineOf(vm.tap, wanted.in)];
+  const download = disciplineOf(vm.tap, wanted.in);
+  return vm.netns === undefined ? download : [...disciplineOf(vm.uplink, wanted.out), ...download];
 }
 
 /**
@@ -60,10 +70,9 @@ export function disciplines(vm: VmNetwork, wanted: Bandwidth): string[] {
  */
 function segments(vm: VmNetwork, wanted: Bandwidth): string[] {
   const most = (rate: number | null) => (rate === null ? WHOLE_SEGMENT_BYTES : FRAME_BYTES);
-  return [
-    `link set dev ${vm.uplink} gso_max_size ${most(wanted.out)}`,
-    `link set dev ${vm.tap} gso_max_size ${most(wanted.in)}`,
-  ];
+  const download = `link set dev ${vm.tap} gso_max_size ${most(wanted.in)}`;
+  if (vm.netns === undefined) return [download];
+  return [`link set dev ${vm.uplink} gso_max_size ${most(wanted.out)}`, download];
 }
 
 function disciplineOf(link: string, rate: number | null): string[] {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseFlow } from './flows.ts';
 
-const GUEST = '172.16.1.2';
+const GUEST = { guestIp: '172.16.1.2', netnsPath: '/run/netns/vmsan-vm-00000001' };
+const BARE = { guestIp: '172.16.1.2', netnsPath: undefined };
 
 test('a line of connection tracking is a flow, if it is the guest’s and lives', () => {
   const tcp = (state: string, mark = 1) =>
@@ -19,7 +20,9 @@ test('a line of connection tracking is a flow, if it is the guest’s and lives'
   });
   assert.equal(parseFlow(tcp('TIME_WAIT'), GUEST), null);
   assert.equal(parseFlow(tcp('ESTABLISHED', 0), GUEST), null);
-  assert.equal(parseFlow(tcp('ESTABLISHED'), '172.16.2.2'), null);
+  assert.equal(parseFlow(tcp('ESTABLISHED'), { ...GUEST, guestIp: '172.16.2.2' }), null);
+  assert.equal(parseFlow(tcp('ESTABLISHED', 0xf000_ffff), BARE), null, 'others’ bits');
+  assert.equal(parseFlow(tcp('ESTABLISHED', 0x0003_0001), BARE)?.port, 80);
   assert.equal(parseFlow('', GUEST), null);
 });
 

@@ -4,9 +4,10 @@ import { isErrno } from '../host/failure.ts';
 import { decider, type Packet, type VmSurroundings } from '../policy/decide.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { PublishedPort } from '../policy/published-ports.ts';
+import { isJudgedFlow } from './marks.ts';
 import type { VmNetwork } from './plan.ts';
 
-/** A flow that a guest began, as connection tracking in its netns knows it. */
+/** A flow that a guest began, as connection tracking where its rules are knows it. */
 export interface Flow extends Packet {
   /** The guest's port; of TCP and UDP alone. */
   from?: number;
@@ -37,7 +38,7 @@ export function countClosed(
 export function countEntered(vm: VmNetwork, gone: readonly PublishedPort[]): number {
   const ports = new Set(gone.map(({ protocol, guestPort }) => `${protocol} ${guestPort}`));
   return tracked(vm).filter((line) => {
-    if (!LIVE.test(line) || ENDED.test(line)) return false;
+    if (ENDED.test(line) || !isJudgedFlow(vm, markOf(line))) return false;
     const [, destination, port] = / dst=(\S+) .*? ?dport=(\d+)/.exec(line) ?? [];
     return destination === vm.guestIp && ports.has(`${line.split(/ +/)[2]} ${port}`);
   }).length;
@@ -45,7 +46,7 @@ export function countEntered(vm: VmNetwork, gone: readonly PublishedPort[]): num
 
 /** A VM's open flows; none on a kernel that does not list them. */
 export function flowsOf(vm: VmNetwork): Flow[] {
-  return tracked(vm).flatMap((line) => parseFlow(line, vm.guestIp) ?? []);
+  return tracked(vm).flatMap((line) => parseFlow(line, vm) ?? []);
 }
 
 function tracked(vm: VmNetwork): string[] {
@@ -59,8 +60,11 @@ function tracked(vm: VmNetwork): string[] {
   }
 }
 
-/** Accepted by a policy once, so that it has a mark, and not yet at its end. */
-const LIVE = / mark=[1-9]/;
+function markOf(line: string): number {
+  return Number(/ mark=(\d+)/.exec(line)?.[1] ?? 0);
+}
+
+/** Not yet at its end. */
 const ENDED = / (?:TIME_WAIT|CLOSE|LAST_ACK) /;
 
 /**
@@ -69,13 +73,16 @@ const ENDED = / (?:TIME_WAIT|CLOSE|LAST_ACK) /;
  *
  * (net/netfilter/nf_conntrack_standalone.c, ct_seq_show)
  */
-export function parseFlow(line: string, guestIp: string): Flow | null {
-  if (!LIVE.test(line) || ENDED.test(line)) return null;
+export function parseFlow(line: string, vm: Pick<VmNetwork, 'guestIp' | 'netnsPath'>): Flow | null {
+  // In the host's namespace most lines are somebody else's.
+  if (!line.includes(` src=${vm.guestIp} `) || ENDED.test(line)) return null;
+  // Accepted by a policy once.
+  if (!isJudgedFlow(vm, markOf(line))) return null;
   const protocol = line.split(/ +/)[2];
   const [source, destination, answers] = [...line.matchAll(/(?:src|dst)=(\S+)/g)].map(
     ([, ip]) => ip,
   );
-  if (source !== guestIp || destination === undefined) return null;
+  if (source !== vm.guestIp || destination === undefined) return null;
   const port = Number(/ dport=(\d+)/.exec(line)?.[1] ?? NaN);
   const from = Number(/ sport=(\d+)/.exec(line)?.[1] ?? NaN);
   return {

@@ -58,6 +58,12 @@ table inet vmsan {
     'ifname',
     [...rules.vms, ...rules.waiting].map((vm) => `"${vm.hostLink}"`),
   )}
+  # Those without a netns behind them: a table of the VM's own judges what it sends, before this one.
+  ${set(
+    'bare_links',
+    'ifname',
+    rules.vms.filter((vm) => vm.netns === undefined).map((vm) => `"${vm.hostLink}"`),
+  )}
   ${set(
     'vms',
     'ifname . ipv4_addr',
@@ -147,6 +153,7 @@ table inet vmsan {
   chain before_dnat {
     type filter hook prerouting priority mangle; policy accept;
     iifname @vm_links meta l4proto tcp ct timeout set "ended"
+    iifname @bare_links accept
     iifname @vm_links goto to_host
   }
   chain to_host {

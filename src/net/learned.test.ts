@@ -33,10 +33,10 @@ test('a change is one transaction: what goes may be gone already, what stays get
   const [old] = learnedOf(ADDRESS, [{ ports: [tcp(5432, 5440)], milliseconds: 1 }]);
   const key = `{ ${ADDRESS} . tcp . 5432-5440 }`;
   assert.equal(
-    renderLearnedChange([old!], [{ ...old!, milliseconds: 1500.2 }]),
+    renderLearnedChange('vmsan', [old!], [{ ...old!, milliseconds: 1500.2 }]),
     `add element inet vmsan learned ${key}\n` +
       `delete element inet vmsan learned ${key}\n` +
       `add element inet vmsan learned { ${ADDRESS} . tcp . 5432-5440 timeout 1501ms }\n`,
   );
-  assert.equal(renderLearnedChange([], []), '');
+  assert.equal(renderLearnedChange('vmsan', [], []), '');
 });

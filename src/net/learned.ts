@@ -14,15 +14,17 @@ export const LEARNED_SET = 'learned';
  * Puts `added` in the place of `removed`, in one transaction. An element whose
  * time is up may be gone: each is added first, so that it can be deleted, which
  * is also how a kernel before 6.12 gives one more time.
+ * @param table the VM's
  */
 export function renderLearnedChange(
+  table: string,
   removed: readonly Learned[],
   added: readonly Learned[],
 ): string {
   const each = (verb: string, elements: readonly string[]) =>
     elements.length === 0
       ? ''
-      : `${verb} element inet vmsan ${LEARNED_SET} { ${elements.join(', ')} }\n`;
+      : `${verb} element inet ${table} ${LEARNED_SET} { ${elements.join(', ')} }\n`;
   const keys = removed.map(keyOf);
   return each('add', keys) + each('delete', keys) + each('add', added.map(renderLearned));
 }

@@ -44,6 +44,18 @@ test('docs/network.md shows the host’s table as it is', () => {
   assert.deepEqual(shownUnder("The host's table"), lines(rendered));
 });
 
+test('docs/network.md shows parts of the ruleset of a VM without a netns as they are', () => {
+  const rendered = lines(renderVmRuleset(planVm(POOLS, 7, 'vm-0badcafe', false), host, policy, 3));
+  const shown = shownUnder('Without a network namespace');
+  assert.ok(shown.length > 20);
+  let at = 0;
+  for (const line of shown) {
+    const found = rendered.indexOf(line, at);
+    assert.notEqual(found, -1, `after line ${at} of the ruleset: ${line}`);
+    at = found + 1;
+  }
+});
+
 /** The lines of all `nft` blocks of a section. */
 function shownUnder(heading: string): string[] {
   const document = readFileSync(new URL('../../docs/network.md', import.meta.url), 'utf8');

@@ -152,10 +152,7 @@ export function vmOfNetns(netns: string): string | null {
 
 /** The VM that a table of the host's namespace belongs to, or null when it is no VM's of ours. */
 export function vmOfTable(table: string): string | null {
-  const [prefix] = [TABLE, CAPS_TABLE].filter((each) =>
-    table.startsWith(`${each}-${VM_LINK_PREFIX}`),
-  );
-  return prefix === undefined ? null : table.slice(prefix.length + 1);
+  return /^vmsan(?:_[a-z]+)?-(vm-[0-9a-f]{8})$/.exec(table)?.[1] ?? null;
 }
 
 /** Whether a table of the host's namespace is one of ours: the host's, or a VM's. */

@@ -22,7 +22,7 @@ export const CAPS: Caps = { flows: 4096, newFlowsPerSecond: 500, queriesPerSecon
 export const CLOSED_FLOW_SECONDS = 10;
 
 /**
- * The caps of a VM's netns: a table of its own, which no change of policy
+ * The caps of a VM: a table of its own, which no change of policy
  * touches, so that flows stay counted. Loading it again replaces its rules and
  * keeps what is counted.
  *
@@ -33,22 +33,34 @@ export const CLOSED_FLOW_SECONDS = 10;
  */
 export function renderVmCaps(vm: VmNetwork, host: HostNetwork, caps: Caps = CAPS): string {
   const { flows, newFlowsPerSecond, queriesPerSecond } = caps;
+  const queries = `ip daddr . th dport { ${host.gateIp} . ${host.dnsPort} } limit rate over ${queriesPerSecond}/second burst ${queriesPerSecond} packets goto too_many_queries`;
+  const inNetns = `chain forward {
+    type filter hook forward priority filter + 10; policy accept;
+    iifname "${vm.tap}" ${queries}
+    # The first packet of a flow: connection tracking confirms it after all chains.
+    iifname "${vm.tap}" ct status ! confirmed goto new_flow
+  }`;
+  // There the gate is on the same host: what goes to it is not forwarded.
+  const inHost = `chain input {
+    type filter hook input priority filter + 10; policy accept;
+    iifname "${vm.tap}" ${queries}
+    iifname "${vm.tap}" ct status ! confirmed goto new_flow
+  }
+  chain forward {
+    type filter hook forward priority filter + 10; policy accept;
+    iifname "${vm.tap}" ct status ! confirmed goto new_flow
+  }`;
   return `
-table inet vmsan_caps
-flush table inet vmsan_caps
-table inet vmsan_caps {
+table inet ${vm.capsTable}
+flush table inet ${vm.capsTable}
+table inet ${vm.capsTable} {
   # The guest's address, and with it its flows that are not closed.
   set open_flows { type ipv4_addr; size 1; flags dynamic; }
   counter queries_over { }
   counter new_flows_over { }
   counter open_flows_over { }
 
-  chain forward {
-    type filter hook forward priority filter + 10; policy accept;
-    iifname "${vm.tap}" ip daddr . th dport { ${host.gateIp} . ${host.dnsPort} } limit rate over ${queriesPerSecond}/second burst ${queriesPerSecond} packets goto too_many_queries
-    # The first packet of a flow: connection tracking confirms it after all chains.
-    iifname "${vm.tap}" ct status ! confirmed goto new_flow
-  }
+  ${vm.netnsPath === undefined ? inHost : inNetns}
 
   chain new_flow {
     limit rate over ${newFlowsPerSecond}/second burst ${2 * newFlowsPerSecond} packets goto too_many_new

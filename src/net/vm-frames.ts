@@ -1,3 +1,4 @@
+import { JUDGED, setBits } from './marks.ts';
 import type { VmNetwork } from './plan.ts';
 
 /**
@@ -7,10 +8,12 @@ import type { VmNetwork } from './plan.ts';
  * What is dropped is counted by its reason, in rules without a verdict.
  */
 export function renderVmFrames(vm: VmNetwork): string {
+  // Who is asked for an address looks up whether it is routed, too: see prohibition.ts.
+  const answer = vm.netnsPath === undefined ? `${setBits(JUDGED)} accept` : 'accept';
   return `
-table netdev vmsan
-flush table netdev vmsan
-table netdev vmsan {
+table netdev ${vm.table}
+flush table netdev ${vm.table}
+table netdev ${vm.table} {
   counter foreign_mac { }
   counter foreign_ip { }
   counter foreign_arp { }
@@ -24,7 +27,7 @@ table netdev vmsan {
     ether saddr != ${vm.guestMac} counter name "foreign_mac"
     ether saddr != ${vm.guestMac} drop
     ether type ip ip saddr ${vm.guestIp} accept
-    ether type arp arp operation request arp saddr ether ${vm.guestMac} arp saddr ip ${vm.guestIp} arp daddr ip ${vm.gatewayIp} accept
+    ether type arp arp operation request arp saddr ether ${vm.guestMac} arp saddr ip ${vm.guestIp} arp daddr ip ${vm.gatewayIp} ${answer}
     ether type ip counter name "foreign_ip"
     ether type arp counter name "foreign_arp"
     ether type ip6 counter name "ipv6_frame"

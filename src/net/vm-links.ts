@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
-import { inNetns, openTap } from '../host/ffi.ts';
+import { closeFd, inNetns, openTap } from '../host/ffi.ts';
 import { ipBatch } from '../host/ip.ts';
 import { nftables } from '../host/nft.ts';
 import { run } from '../host/run.ts';
@@ -8,8 +8,10 @@ import { isLimited, type Bandwidth } from '../policy/bandwidth.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { PublishedPort } from '../policy/published-ports.ts';
 import { setBandwidth } from './bandwidth.ts';
+import { connectBareTap, removeBare, setBareTapUp } from './bare-links.ts';
 import { renderLearnedChange, type Learned } from './learned.ts';
 import { NETNS_DIR, type HostNetwork, type VmNetwork } from './plan.ts';
+import { addProhibition } from './prohibition.ts';
 import { CLOSED_FLOW_SECONDS, renderVmCaps } from './vm-caps.ts';
 import { renderVmCounters } from './vm-counters.ts';
 import { renderVmFrames } from './vm-frames.ts';
@@ -18,12 +20,13 @@ import { renderVmRuleset } from './vm-ruleset.ts';
 /**
  * The kernel objects of one VM's network. The netns is the anchor: it is made
  * first, with nothing in it, and removed last. The ruleset is in force before
- * any link is up.
+ * any link is up. What a VM without a netns has instead is in bare-links.ts.
  */
 
-/** Makes the netns. */
-export async function addNetns(vm: VmNetwork): Promise<void> {
-  await run(['ip', 'netns', 'add', vm.netns!]);
+/** Makes what comes first and goes last: the netns, or without one what forbids its TAP all that nobody judged. */
+export async function addAnchor(vm: VmNetwork): Promise<void> {
+  if (vm.netns === undefined) await addProhibition(vm.tap);
+  else await run(['ip', 'netns', 'add', vm.netns]);
 }
 
 /**
@@ -39,25 +42,42 @@ export function openGuardedTap(
   published: readonly PublishedPort[] = [],
 ): number {
   return inNetns(vm.netnsPath, () => {
-    // Before any link is up: a default link sends router solicitations at once.
-    writeSysctl('net/ipv6/conf/all/disable_ipv6', '1');
-    writeSysctl('net/ipv6/conf/default/disable_ipv6', '1');
-    // A packet in the middle of a flow that nobody saw begin is invalid.
-    writeSysctl('net/netfilter/nf_conntrack_tcp_loose', '0');
-    // A refusal is said each time: the guest's own packets alone cause it (ip-sysctl, icmp_ratelimit).
-    writeSysctl('net/ipv4/icmp_ratelimit', '0');
-    writeSysctl('net/netfilter/nf_conntrack_tcp_timeout_time_wait', String(CLOSED_FLOW_SECONDS));
-    // For `explain`: what went through a flow.
-    writeSysctl('net/netfilter/nf_conntrack_acct', '1');
+    if (vm.netnsPath !== undefined) setNetnsUp();
     const tap = openTap(vm.tap);
-    const ruleset = renderVmRuleset(vm, host, policy, generation, learned, generation, published);
-    nftables(undefined, renderVmFrames(vm) + ruleset + renderConstant(vm, host));
-    return tap;
+    try {
+      if (vm.netnsPath === undefined) setBareTapUp(vm);
+      const ruleset = renderVmRuleset(vm, host, policy, generation, learned, generation, published);
+      nftables(undefined, renderVmFrames(vm) + ruleset + renderConstant(vm, host));
+      return tap;
+    } catch (error) {
+      closeFd(tap);
+      throw error;
+    }
   });
 }
 
-/** Joins the netns to the host by a veth pair and brings the links up, with their limits in force. */
+/** Settings of a new netns, before there is a link in it. */
+function setNetnsUp(): void {
+  // Before any link is up: a default link sends router solicitations at once.
+  writeSysctl('net/ipv6/conf/all/disable_ipv6', '1');
+  writeSysctl('net/ipv6/conf/default/disable_ipv6', '1');
+  // A packet in the middle of a flow that nobody saw begin is invalid.
+  writeSysctl('net/netfilter/nf_conntrack_tcp_loose', '0');
+  // A refusal is said each time: the guest's own packets alone cause it (ip-sysctl, icmp_ratelimit).
+  writeSysctl('net/ipv4/icmp_ratelimit', '0');
+  writeSysctl('net/netfilter/nf_conntrack_tcp_timeout_time_wait', String(CLOSED_FLOW_SECONDS));
+  // For `explain`: what went through a flow.
+  writeSysctl('net/netfilter/nf_conntrack_acct', '1');
+}
+
+/** Joins a VM to the host and brings its links up, with their limits in force. */
 export async function connectLinks(vm: VmNetwork, bandwidth: Bandwidth): Promise<void> {
+  if (vm.netnsPath === undefined) await connectBareTap(vm, bandwidth);
+  else await connectNetns(vm, bandwidth);
+}
+
+/** By a veth pair. */
+async function connectNetns(vm: VmNetwork, bandwidth: Bandwidth): Promise<void> {
   await ipBatch(undefined, [
     `link add name ${vm.hostLink} type veth peer name ${vm.uplink} netns ${vm.netns}`,
   ]);
@@ -84,7 +104,7 @@ export async function connectLinks(vm: VmNetwork, bandwidth: Bandwidth): Promise
   writeSysctl(`net/ipv4/conf/${vm.hostLink}/forwarding`, '1');
 }
 
-/** Replaces the policy of a VM's netns in one transaction, what names hold included. */
+/** Replaces the policy of a VM in one transaction, what names hold included. */
 export function replaceRuleset(
   vm: VmNetwork,
   host: HostNetwork,
@@ -113,7 +133,7 @@ export function changeLearned(
   removed: readonly Learned[],
   added: readonly Learned[],
 ): void {
-  nftables(vm.netnsPath, renderLearnedChange(removed, added));
+  nftables(vm.netnsPath, renderLearnedChange(vm.table, removed, added));
 }
 
 /** Renews what no policy changes, which an earlier vmsan may have made otherwise. What is counted stays. */
@@ -125,9 +145,10 @@ function renderConstant(vm: VmNetwork, host: HostNetwork): string {
   return renderVmCaps(vm, host) + renderVmCounters(vm);
 }
 
-/** Removes the netns and with it every link of the VM. Already gone is success. */
-export async function removeNetns(vm: VmNetwork): Promise<void> {
-  if (existsSync(vm.netnsPath!)) await run(['ip', 'netns', 'delete', vm.netns!]);
+/** Removes the netns and with it every link of the VM, or what stands for it. Already gone is success. */
+export async function removeAnchor(vm: VmNetwork): Promise<void> {
+  if (vm.netns === undefined) await removeBare(vm.hostLink);
+  else if (existsSync(vm.netnsPath!)) await run(['ip', 'netns', 'delete', vm.netns]);
 }
 
 /** Whether `ip netns` has been used on this host: at its first use it makes a directory and a mount. */
@@ -143,7 +164,7 @@ export async function removeNetnsDirectory(): Promise<void> {
 }
 
 /**
- * The link goes with its netns, a moment after it: the kernel dismantles
+ * The link goes with its netns, or with its TAP's last descriptor, a moment after it: the kernel dismantles
  * namespaces in the background. Deleting it here makes that moment ours.
  */
 export async function removeHostLink(vm: VmNetwork): Promise<void> {

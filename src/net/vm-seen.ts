@@ -26,7 +26,12 @@ export const SEEN_MS = 3_600_000;
 const UNROUTABLE = '{ 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 }';
 
 /** Says in a chain that refuses that a packet of the guest's is about to be refused. */
-export const COUNT_REFUSED = `ip daddr != ${UNROUTABLE} jump count_refused`;
+export function countRefused(vm: VmNetwork): string {
+  // Without a netns all is judged before routing.
+  return vm.netnsPath === undefined
+    ? 'jump count_refused'
+    : `ip daddr != ${UNROUTABLE} jump count_refused`;
+}
 
 export function renderSeen(vm: VmNetwork): string {
   return `
@@ -44,12 +49,7 @@ export function renderSeen(vm: VmNetwork): string {
     counter name "refused"
     ${update('refused')}
   }
-  # Routing drops these before a chain has judged them.
-  chain unroutable {
-    type filter hook prerouting priority dstnat + 10; policy accept;
-    iifname "${vm.tap}" ip daddr ${UNROUTABLE} jump count_refused
-  }
-  # After the caps: the first packet of a flow that neither they nor the policy stopped.
+${vm.netnsPath === undefined ? '' : unroutable(vm)}  # After the caps: the first packet of a flow that neither they nor the policy stopped.
   chain passed {
     type filter hook forward priority filter + 20; policy accept;
     iifname "${vm.tap}" ct status ! confirmed ct status ! dnat jump count_passed
@@ -58,6 +58,15 @@ export function renderSeen(vm: VmNetwork): string {
     counter name "passed"
     ${update('passed')}
   }`;
+}
+
+function unroutable(vm: VmNetwork): string {
+  return `  # Routing drops these before a chain has judged them.
+  chain unroutable {
+    type filter hook prerouting priority dstnat + 10; policy accept;
+    iifname "${vm.tap}" ip daddr ${UNROUTABLE} jump count_refused
+  }
+`;
 }
 
 function portSet(name: string): string {

@@ -61,7 +61,9 @@ export interface Machine {
   readonly stall: Stall | null;
   /** Resolves when its guest stands still for the first time since this process has known it. */
   readonly stalled: Promise<void>;
-  /** Lets a guest that stands still try again what it could not write. */
+  /** Makes its guest stand still until `resume`. */
+  pause(): Promise<void>;
+  /** Lets a guest that stands still go on, and try again what it could not write. */
   resume(): Promise<void>;
   /** Ends the monitor at once and waits until it is gone. */
   kill(): Promise<void>;

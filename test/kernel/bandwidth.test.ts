@@ -27,7 +27,7 @@ describe('the bandwidth of a VM', () => {
     networks = await WiredNetworks.start(lab);
     await networks.add(2, 'allow-all');
     unlimited = [await kind('up0', 2), await kind('tap0', 2)];
-    await networks.add(1, 'allow-all', { out: 50_000_000, in: null });
+    await networks.add(1, 'allow-all', { bandwidth: { out: 50_000_000, in: null } });
   });
   after(async () => {
     await networks?.[Symbol.asyncDispose]();

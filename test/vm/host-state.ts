@@ -5,7 +5,7 @@ import type { Lab } from '../lab/lab.ts';
  * settings. A process that has ended and waits to be reaped is gone.
  */
 const LOOK = `
-  ip netns; ip -o link; ip -4 -o address; ip -4 route show table all; nft -s list ruleset
+  ip netns; ip rule; ip -o link; ip -4 -o address; ip -4 route show table all; nft -s list ruleset
   cd /proc/sys/net/ipv4/conf && grep . */forwarding ../ip_forward; cd /
   ls -A /run /run/vmsan/vms /var/lib/vmsan/vms 2>/dev/null
   ps -eo stat=,comm= | awk '$1 !~ /^Z/ && $2 ~ /^(qemu|node|MainThread)/ { print $2 }' | sort

@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { RequestOf } from '../../api/calls.ts';
 import { withDaemon } from '../../api/client.ts';
 import { loadSettings } from '../../api/settings.ts';
@@ -13,7 +13,7 @@ import {
 } from '../../api/values.ts';
 import { addPublishFlag, portsRequest, type PortOptions } from '../args/ports.ts';
 import { addBandwidthFlags, bandwidthRequest, type BandwidthOptions } from '../args/bandwidth.ts';
-import { jsonFlag, refuse, valueFlag } from '../args/flags.ts';
+import { jsonFlag, valueFlag } from '../args/flags.ts';
 import { addPolicyFlags, policyRequest, type PolicyOptions } from '../args/policy.ts';
 import { bootedVm } from '../boot-events.ts';
 import { progress } from '../print/progress.ts';
@@ -28,8 +28,6 @@ interface Options extends PolicyOptions, BandwidthOptions, PortOptions {
   netns: boolean;
   json?: true;
 }
-
-const NO_NETNS = new Option('--no-netns', 'refused').helpGroup('Not enforced yet, and so refused:');
 
 export function define(command: Command): Command {
   command
@@ -47,18 +45,20 @@ export function define(command: Command): Command {
         '10g',
       ),
     )
-    .option('--autostart', 'run it again after a reboot of the host, if it ran before');
+    .option('--autostart', 'run it again after a reboot of the host, if it ran before')
+    .option(
+      '--no-netns',
+      'no network namespace of its own: weaker, its rules share the host’s with other software',
+    );
   addPolicyFlags(command, 'allow-all, deny-all or custom (default: allow-all)');
   addPublishFlag(command);
   addBandwidthFlags(command).addOption(jsonFlag('the VM'));
   return command
-    .addOption(NO_NETNS)
     .addHelpText('after', '\nPrints the id of the VM, which is running by then.')
     .action(create);
 }
 
 async function create(options: Options): Promise<void> {
-  if (!options.netns) refuse(NO_NETNS);
   const request = requestOf(options);
   const steps = await progress();
   const vm = await withDaemon(loadSettings(), (daemon) =>
@@ -75,6 +75,7 @@ function requestOf(options: Options): RequestOf<'createVm'> {
     memoryMib: options.memory,
     diskBytes: String(options.disk),
     autostart: options.autostart ?? false,
+    noNetns: !options.netns,
     ...policyRequest(options),
     ...bandwidthRequest(options),
     ...portsRequest(options),

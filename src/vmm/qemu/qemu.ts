@@ -105,6 +105,10 @@ class QemuMachine implements Machine {
     this.#standStill(devices.some((device) => device['io-status'] === 'nospace'));
   }
 
+  async pause(): Promise<void> {
+    await this.#qmp.execute('stop');
+  }
+
   async resume(): Promise<void> {
     await this.#qmp.execute('cont');
   }

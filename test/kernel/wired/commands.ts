@@ -14,10 +14,11 @@ export type Said = string | PolicyWords;
 
 /** What the program in main.ts understands. A slot is a wired guest's name. */
 export type Command =
-  | { do: 'add'; slot: number; policy: Said; bandwidth?: Bandwidth }
+  | { do: 'add'; slot: number; policy: Said; netns: boolean; bandwidth: Bandwidth }
   | { do: 'bandwidth'; slot: number; bandwidth: Bandwidth }
   | { do: 'policy'; slot: number; policy: Said; generation: number; learned?: Learned[] }
   | { do: 'publish'; slot: number; ports: string[]; policy: Said; generation: number }
+  | { do: 'restore host'; slot: number }
   | { do: 'holdings'; slot: number }
   | { do: 'take'; slot: number; leases: WantedLease[] }
   /** What was decided, as of now. */
@@ -60,8 +61,12 @@ export class WiredNetworks implements AsyncDisposable {
     return answer.result;
   }
 
-  async add(slot: number, policy: Said, bandwidth = UNLIMITED): Promise<VmNetwork> {
-    return (await this.do({ do: 'add', slot, policy, bandwidth })) as VmNetwork;
+  async add(
+    slot: number,
+    policy: Said,
+    { netns = true, bandwidth = UNLIMITED }: { netns?: boolean; bandwidth?: Bandwidth } = {},
+  ): Promise<VmNetwork> {
+    return (await this.do({ do: 'add', slot, policy, netns, bandwidth })) as VmNetwork;
   }
 
   /** Runs a command in a wired guest. */

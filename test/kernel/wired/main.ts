@@ -60,6 +60,7 @@ const shared = new SharedNetwork({
     void followLeases(gate, leases, (error) => console.error(error));
     void followDecisions(gate, traffic, (error) => console.error(error));
   },
+  onUse: () => {},
   onRestart: () => {},
   onError: (error) => console.error(error),
   onRefusals: () => {},
@@ -72,15 +73,18 @@ keepRenewing(
 );
 const held = new HeldPorts(host);
 const ports = new Map<number, readonly PublishedPort[]>();
+/** Slots of VMs without a netns. */
+const bare = new Set<number>();
 const guests = new Map<number, { network: VmNetwork; guest: WiredGuest }>();
 
 async function obey(command: Command): Promise<unknown> {
   const { slot } = command;
-  const network = planVm(pools, slot, idOf(slot));
+  if (command.do === 'add' && !command.netns) bare.add(slot);
+  const network = planVm(pools, slot, idOf(slot), !bare.has(slot));
   switch (command.do) {
     case 'add': {
       const policy = policyOf(command.policy);
-      await links.addNetns(network);
+      await links.addAnchor(network);
       const learned = leases.begin({ id: idOf(slot), policy, generation: 1 }, network);
       const tap = links.openGuardedTap(network, host, policy, 1, learned);
       traffic.begin(idOf(slot), { network: true });
@@ -128,6 +132,9 @@ async function obey(command: Command): Promise<unknown> {
       ports.set(slot, after);
       return after;
     }
+    case 'restore host':
+      await shared.restore();
+      return null;
     case 'bandwidth':
       await setBandwidth(network, command.bandwidth);
       return null;
@@ -161,7 +168,7 @@ async function obey(command: Command): Promise<unknown> {
       held.release(idOf(slot), 'all');
       ports.delete(slot);
       await links.removeHostLink(network);
-      await links.removeNetns(network);
+      await links.removeAnchor(network);
       // Its name is free for the next one of this slot.
       await run(['ip', 'netns', 'delete', guestOf(slot).netns]);
       guests.delete(slot);

@@ -13,7 +13,7 @@ export function framesOf(vm: VmNetwork, destinations: readonly string[]): Buffer
     ethernet(vm.gatewayMac, vm.guestMac, ipv4(source, destination, udp(7, 'spoofed')));
   return [
     ...destinations.flatMap((destination) => [
-      own(destination, tcpSyn(vm.guestIp, destination, 80)),
+      own(destination, tcp(vm.guestIp, destination, 80, SYN)),
       own(destination, icmpEcho()),
       own(destination, udp(7, vm.hostLink)),
       own(destination, udp(53, QUERY)),
@@ -58,13 +58,17 @@ function icmpEcho(): Segment {
   return { protocol: 1, bytes };
 }
 
+/** RFC 9293, section 3.1. */
+export const SYN = 0x02;
+export const ACK = 0x10;
+
 /** One with a wrong checksum would be dropped as invalid, whatever the rules. */
-function tcpSyn(source: string, destination: string, port: number): Segment {
+export function tcp(source: string, destination: string, port: number, flags: number): Segment {
   const bytes = Buffer.alloc(20);
   bytes.writeUInt16BE(nextPort(), 0);
   bytes.writeUInt16BE(port, 2);
   bytes.writeUInt8(5 << 4, 12);
-  bytes.writeUInt8(2, 13);
+  bytes.writeUInt8(flags, 13);
   bytes.writeUInt16BE(64_240, 14);
   const pseudo = Buffer.concat([octets(source), octets(destination), Buffer.from([0, 6, 0, 20])]);
   bytes.writeUInt16BE(checksum(Buffer.concat([pseudo, bytes])), 16);

@@ -504,6 +504,14 @@ export declare type CreateVmRequest = Message<"vmsan.v1.CreateVmRequest"> & {
   autostart: boolean;
 
   /**
+   * Its rules are in the host's network namespace, and it has none of its own:
+   * weaker, since other software changes rules there.
+   *
+   * @generated from field: bool no_netns = 20;
+   */
+  noNetns: boolean;
+
+  /**
    * As in Network.
    *
    * @generated from field: uint64 bandwidth_out = 10;
@@ -582,6 +590,14 @@ export declare type CreateVmRequestJson = {
    * @generated from field: bool autostart = 9;
    */
   autostart?: boolean;
+
+  /**
+   * Its rules are in the host's network namespace, and it has none of its own:
+   * weaker, since other software changes rules there.
+   *
+   * @generated from field: bool no_netns = 20;
+   */
+  noNetns?: boolean;
 
   /**
    * As in Network.
