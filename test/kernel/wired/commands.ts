@@ -18,7 +18,7 @@ export type Command =
   | { do: 'bandwidth'; slot: number; bandwidth: Bandwidth }
   | { do: 'policy'; slot: number; policy: Said; generation: number; learned?: Learned[] }
   | { do: 'publish'; slot: number; ports: string[]; policy: Said; generation: number }
-  | { do: 'restore host'; slot: number }
+  | { do: 'restore'; slot: number }
   | { do: 'holdings'; slot: number }
   | { do: 'take'; slot: number; leases: WantedLease[] }
   /** What was decided, as of now. */

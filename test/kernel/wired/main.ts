@@ -132,8 +132,9 @@ async function obey(command: Command): Promise<unknown> {
       ports.set(slot, after);
       return after;
     }
-    case 'restore host':
+    case 'restore':
       await shared.restore();
+      links.replaceConstantRules(network, host);
       return null;
     case 'bandwidth':
       await setBandwidth(network, command.bandwidth);
