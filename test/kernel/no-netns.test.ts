@@ -210,7 +210,7 @@ describe('a VM without a netns, by packets', () => {
       );
       assert.deepEqual(left, []);
       assert.deepEqual(
-        (await lab.log(mark)).filter(({ server }) => server !== 'dns'),
+        (await lab.reached(mark)).filter(({ server }) => server !== 'dns'),
         [],
       );
       for (const slot of [1, 3]) {
