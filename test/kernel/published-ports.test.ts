@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { killGroup } from '../lab/command.ts';
 import { Lab } from '../lab/lab.ts';
@@ -10,6 +11,7 @@ import { WiredNetworks, type Said } from './wired/commands.ts';
 import { talk, talking } from './wired/conversation.ts';
 import { fetch, ping } from './wired/programs.ts';
 
+const ASK = `${TREE}/test/kernel/wired/ask.ts`;
 const GUEST = '172.16.1.2';
 /** What masquerades 127.0.0.1 on the link of slot 1. */
 const TRANSIT = '10.200.0.4';
@@ -43,9 +45,7 @@ describe('published ports, by packets', () => {
     networks.do({ do: 'publish', slot, ports, policy, generation: ++generation });
   const setPolicy = (policy: Said, slot = 1) =>
     networks.do({ do: 'policy', slot, policy, generation: ++generation });
-  const asking = (questions: Question[]) => [
-    ...[process.execPath, `${TREE}/test/kernel/wired/ask.ts`, JSON.stringify(questions)],
-  ];
+  const asking = (questions: Question[]) => [...[process.execPath, ASK, JSON.stringify(questions)]];
   const here = async (...questions: Question[]) =>
     JSON.parse((await lab.exec(asking(questions), { check: true })).stdout) as string[];
   const outside = async (...questions: Question[]) =>
@@ -149,7 +149,11 @@ describe('published ports, by packets', () => {
   test('the gate reaches none', async () => {
     const gate = ['setpriv', '--reuid=1900000000', '--clear-groups'];
     const questions = [LOCALHOST, HOST].map((address) => ({ address, port: 8080 }));
-    const { stdout } = await lab.exec([...gate, ...asking(questions)], { check: true });
+    // On stdin: its user may not read the tree.
+    const stdin = readFileSync(ASK, 'utf8');
+    const argv = [process.execPath, '--input-type=module-typescript', '-'];
+    const asked = [...gate, ...argv, JSON.stringify(questions)];
+    const { stdout } = await lab.exec(asked, { stdin, check: true });
     for (const said of JSON.parse(stdout) as string[]) assert.doesNotMatch(said, /from/);
   });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { NetworkJson, VmJson } from '../../src/cli/print/vm.ts';
 import { Lab } from '../lab/lab.ts';
+import { until } from '../lab/until.ts';
 import * as world from '../lab/world.ts';
 
 interface AuditJson {
@@ -209,13 +210,17 @@ describe('vmsan audit, on a real VM', () => {
     });
   }
 
-  test('it tells when the host’s own table does not hold', async () => {
+  test('what somebody takes from the host’s table is put back, and it holds', async () => {
     await change('--network-policy', 'allow-all');
+    const table = async () =>
+      (await lab.exec(['nft', 'list', 'table', 'inet', 'vmsan'], { check: true })).stdout;
+    const whole = await table();
     const rules = ['to_host', 'listening'].map((chain) => `flush chain inet vmsan ${chain}`);
     await lab.exec(['nft', rules.join('; ')], { check: true });
-    const { named, text, exitCode } = await audit();
-    assert.ok(named('escaped').includes('host services'), text);
-    assert.equal(exitCode, 1);
+    await until('the table is whole again', async () => (await table()) === whole);
+    // What was let through of frames above still is.
+    const { named, text } = await audit();
+    assert.ok(named('held').includes('host services'), text);
   });
 
   test('it leaves nothing in the guest, and needs a VM that runs', async () => {
