@@ -38,7 +38,7 @@ export const LEVELS: readonly Level[] = [
   {
     name: 'vm',
     globs: ['test/vm/**/*.test.ts'],
-    concurrency: 2,
+    concurrency: 1,
     timeoutMs: 600_000,
     touchesHost: true,
   },
