@@ -36,20 +36,10 @@ export async function makeNaively(vm: VmNetwork, host: HostNetwork, policy: Poli
   await ip(`link set dev ${vm.hostLink} up`);
   await ip(`route add ${vm.subnet} via ${vm.transitVmIp} dev ${vm.hostLink}`);
   await run(['sysctl', '-qw', `net.ipv4.conf.${vm.hostLink}.forwarding=1`]);
-  const elements = [
-    `vm_links { "${vm.hostLink}" }`,
-    `vms { "${vm.hostLink}" . ${vm.guestIp} }`,
-    `guests { ${vm.guestIp} }`,
-  ];
-  for (const element of elements) await run(['nft', `add element inet vmsan ${element}`]);
+  for (const element of elementsOf(vm)) await run(['nft', `add element inet vmsan ${element}`]);
 }
 
 export async function removeNaively(vm: VmNetwork): Promise<void> {
-  const elements = [
-    `vm_links { "${vm.hostLink}" }`,
-    `vms { "${vm.hostLink}" . ${vm.guestIp} }`,
-    `guests { ${vm.guestIp} }`,
-  ];
   await run([
     'ip',
     'netns',
@@ -65,5 +55,14 @@ export async function removeNaively(vm: VmNetwork): Promise<void> {
   ]);
   await run(['ip', 'link', 'delete', 'dev', vm.hostLink]);
   await run(['ip', 'netns', 'delete', vm.netns!]);
-  for (const element of elements) await run(['nft', `delete element inet vmsan ${element}`]);
+  for (const element of elementsOf(vm)) await run(['nft', `delete element inet vmsan ${element}`]);
+}
+
+/** What a VM is in the host's table. */
+function elementsOf(vm: VmNetwork): string[] {
+  return [
+    `vm_links { "${vm.hostLink}" }`,
+    `vms { "${vm.hostLink}" . ${vm.guestIp} }`,
+    `guests { ${vm.guestIp} }`,
+  ];
 }

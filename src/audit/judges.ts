@@ -88,25 +88,31 @@ export function judgeAnswer(bytes: Buffer, mayBeAnswered: boolean): Finding {
 
 /** TLS to the proxy that must end with its alert. @param step the one whose answer counts */
 export function alertTrial(what: string, conversation: Conversation, step = 0): Trial {
-  return {
-    what,
-    judge(evidence) {
-      const begun = judgeWay(evidence, conversation);
-      if (begun !== undefined) return begun;
-      const talked = evidence.talked(conversation);
-      const answer = talked?.read[step];
-      if (answer === undefined) return unjudged(endWords(talked?.end, step));
-      if (answer.length === 0) return unjudged(endWords(talked?.end));
-      if (answer[0] !== CONTENT.ALERT) return escaped(`a server answered: ${beginning(answer)}`);
-      const refusal: readonly (number | undefined)[] = [ALERT.ACCESS_DENIED, ALERT.DECODE_ERROR];
-      if (refusal.includes(answer[6])) return held('the proxy refused it');
-      return unjudged(`it ended with alert ${answer[6]}, which may be a server's`);
-    },
-  };
+  return answerTrial(what, conversation, step, (answer, end) => {
+    if (answer.length === 0) return unjudged(end);
+    if (answer[0] !== CONTENT.ALERT) return escaped(`a server answered: ${beginning(answer)}`);
+    const refusal: readonly (number | undefined)[] = [ALERT.ACCESS_DENIED, ALERT.DECODE_ERROR];
+    if (refusal.includes(answer[6])) return held('the proxy refused it');
+    return unjudged(`it ended with alert ${answer[6]}, which may be a server's`);
+  });
 }
 
 /** HTTP to the proxy that must end with a page of its own. */
 export function pageTrial(what: string, conversation: Conversation, step = 0): Trial {
+  return answerTrial(what, conversation, step, (answer, end) => {
+    if (answer.includes(PROXY_PAGE)) return held('the proxy refused it');
+    if (answer.length > 0) return escaped(`a server answered: ${beginning(answer)}`);
+    return unjudged(end);
+  });
+}
+
+/** @param judge the answer that counts, and how the conversation ended, in words */
+function answerTrial(
+  what: string,
+  conversation: Conversation,
+  step: number,
+  judge: (answer: Buffer, end: string) => Finding,
+): Trial {
   return {
     what,
     judge(evidence) {
@@ -115,9 +121,7 @@ export function pageTrial(what: string, conversation: Conversation, step = 0): T
       const talked = evidence.talked(conversation);
       const answer = talked?.read[step];
       if (answer === undefined) return unjudged(endWords(talked?.end, step));
-      if (answer.includes(PROXY_PAGE)) return held('the proxy refused it');
-      if (answer.length > 0) return escaped(`a server answered: ${beginning(answer)}`);
-      return unjudged(endWords(talked?.end));
+      return judge(answer, endWords(talked?.end));
     },
   };
 }

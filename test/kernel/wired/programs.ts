@@ -32,3 +32,20 @@ export async function lookUp(
   const argv = ['dig', '+tries=1', '+time=15', `@${server}`, name, ...options];
   return (await networks.exec(slot, argv)).stdout;
 }
+
+/** Asks a resolver 200 times at once. @returns how many answers came within half a second */
+export async function burstOfQueries(
+  networks: WiredNetworks,
+  slot: number,
+  server: string,
+): Promise<number> {
+  const script = `const socket = require('node:dgram').createSocket('udp4');
+    const query = Buffer.from('0021010000010000000000000377777707657861' +
+      '6d706c65036f72670000010001', 'hex');
+    let answers = 0;
+    socket.on('message', () => answers++);
+    for (let i = 0; i < 200; i++) socket.send(query, 53, '${server}');
+    setTimeout(() => { console.log(answers); process.exit(); }, 500);`;
+  const argv = [process.execPath, '-e', script];
+  return Number((await networks.exec(slot, argv, { check: true })).stdout);
+}
