@@ -38,7 +38,7 @@ export const LEVELS: readonly Level[] = [
   {
     name: 'vm',
     globs: ['test/vm/**/*.test.ts'],
-    concurrency: 1,
+    concurrency: 2,
     timeoutMs: 600_000,
     touchesHost: true,
   },

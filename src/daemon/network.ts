@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { rateOf } from '../api/values.ts';
 import { Failure, messageOf } from '../host/failure.ts';
 import { refuseBareLimit, setBandwidth } from '../net/bandwidth.ts';
-import { countClosed, countEntered } from '../net/flows.ts';
+import { countClosed, countEntered, flowsNow, type FlowsThen } from '../net/flows.ts';
 import { replaceRuleset, setLoopback } from '../net/vm-links.ts';
 import { rateText, type Bandwidth } from '../policy/bandwidth.ts';
 import { mergeCidrs } from '../policy/cidr.ts';
@@ -172,10 +172,15 @@ function changeSteps(
   ];
 }
 
-/** Counts the open flows that a change ends; what names hold is as it was when this was called. */
+/**
+ * Counts the open flows that a change ends, of those that are open when this is called (a flow
+ * that the change resets has ended when the change is done), by what names hold then. Judging
+ * them is left for later: the change itself does not wait for it.
+ */
 function flowCounter(context: Context, before: VmRecord, after: VmRecord): () => number {
   if (before.state !== 'running' || before.generation === after.generation) return () => 0;
   const network = networkOf(context, before);
+  const flows = openFlows(context, before);
   const world = { ...surroundingsOf(context.host), gateway: network.gatewayIp };
   const was = {
     policy: before.policy,
@@ -186,15 +191,18 @@ function flowCounter(context: Context, before: VmRecord, after: VmRecord): () =>
     ({ protocol, guestPort }) =>
       !after.ports.some((port) => port.protocol === protocol && port.guestPort === guestPort),
   );
-  return () => {
-    try {
-      return countClosed(network, was, is) + countEntered(network, gone);
-    } catch (error) {
-      // The change itself is done.
-      context.log.warn({ vm: before.id, error: messageOf(error) }, 'flows cannot be counted');
-      return 0;
-    }
-  };
+  return () => countClosed(flows, was, is) + countEntered(flows, gone);
+}
+
+/** A running VM's flows; none when they cannot be read: a change does not fail for that. */
+function openFlows(context: Context, vm: VmRecord): FlowsThen {
+  const network = networkOf(context, vm);
+  try {
+    return flowsNow(network);
+  } catch (error) {
+    context.log.warn({ vm: vm.id, error: messageOf(error) }, 'flows cannot be counted');
+    return { vm: network, lines: [] };
+  }
 }
 
 /** Whether a request names a policy at all. */

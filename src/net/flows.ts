@@ -18,26 +18,37 @@ export interface Flow extends Packet {
   bytes: number;
 }
 
+/** What connection tracking lists where a VM's rules are, as of one moment. */
+export interface FlowsThen {
+  vm: VmNetwork;
+  lines: string[];
+}
+
+/** Looks at the flows now, to count among them later. */
+export function flowsNow(vm: VmNetwork): FlowsThen {
+  return { vm, lines: tracked(vm) };
+}
+
 /**
- * How many of a VM's open flows `after` ends: those that `before` let through
- * and `after` does not. 0 on a kernel that does not list flows.
+ * How many of the flows that were open `after` ends: those that `before` let
+ * through and `after` does not. 0 on a kernel that does not list flows.
  */
 export function countClosed(
-  vm: VmNetwork,
+  flows: FlowsThen,
   before: { policy: Policy; world: VmSurroundings },
   after: { policy: Policy; world: VmSurroundings },
 ): number {
   const was = decider(before.policy, before.world);
   const is = decider(after.policy, after.world);
-  return flowsOf(vm).filter(
+  return parseFlows(flows).filter(
     (flow) => flow.direct && was(flow).verdict === 'allow' && is(flow).verdict !== 'allow',
   ).length;
 }
 
-/** How many flows that others began with a VM are open on ports that were published and are no more. */
-export function countEntered(vm: VmNetwork, gone: readonly PublishedPort[]): number {
+/** How many of the flows that others began with a VM are on ports that were published and are no more. */
+export function countEntered({ vm, lines }: FlowsThen, gone: readonly PublishedPort[]): number {
   const ports = new Set(gone.map(({ protocol, guestPort }) => `${protocol} ${guestPort}`));
-  return tracked(vm).filter((line) => {
+  return lines.filter((line) => {
     if (ENDED.test(line) || !isJudgedFlow(vm, markOf(line))) return false;
     const [, destination, port] = / dst=(\S+) .*? ?dport=(\d+)/.exec(line) ?? [];
     return destination === vm.guestIp && ports.has(`${line.split(/ +/)[2]} ${port}`);
@@ -46,7 +57,11 @@ export function countEntered(vm: VmNetwork, gone: readonly PublishedPort[]): num
 
 /** A VM's open flows; none on a kernel that does not list them. */
 export function flowsOf(vm: VmNetwork): Flow[] {
-  return tracked(vm).flatMap((line) => parseFlow(line, vm) ?? []);
+  return parseFlows(flowsNow(vm));
+}
+
+function parseFlows({ vm, lines }: FlowsThen): Flow[] {
+  return lines.flatMap((line) => parseFlow(line, vm) ?? []);
 }
 
 function tracked(vm: VmNetwork): string[] {
